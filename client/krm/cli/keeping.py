@@ -1,0 +1,61 @@
+"""One cluster of a `krm up`: its three stages, and what their heads say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+from krm.cli.checks import leave_source
+from krm.cli.plan import Plan
+from krm.cli.processes import Child, Family
+from krm.client.directory import Directory
+from krm.client.locate import announce
+from krm.client.source import KindStatus
+from krm.store.connect import Database
+
+
+class Keeping:
+    """Made for each cluster, in their order; the first is number 0."""
+
+    def __init__(self, plan: Plan, database: Database, folder: Path, number: int, alone: bool) -> None:
+        """`alone`: there is no other, so that its name need not stand on each line."""
+        self.plan = plan
+        self._directory, self._number = Directory(database, plan.cluster), number
+        self._shown = "" if alone else plan.cluster
+        self._folder = folder if alone else folder / f"cluster-{number}"
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._state: Optional[Path] = None
+
+    def start(self, family: Family, url: str) -> None:
+        """The stages, and where other commands of this user find this cluster."""
+        for stage in ("aggregator", "verifier", "streamer"):
+            arguments = self.plan.stage_arguments(stage, url)
+            family.add(Child(stage, arguments, self._folder, cluster=self._shown))
+        leave_source(self._folder, self.plan.source)
+        pipelines, logs = self.plan.pipelines, str(self._folder)
+        self._state = announce(url, self.plan.cluster, logs, pipelines=pipelines, number=self._number)
+
+    @property
+    def pipelines(self) -> List[Tuple[str, str, str]]:
+        """(cluster, kind, namespace), as `KindStatus` names them."""
+        return [(self._shown, kind, namespace) for kind, namespace in self.plan.pipelines]
+
+    def statuses(self) -> List[KindStatus]:
+        """Raises Unreachable."""
+        found = self._directory.status(self.plan.pipelines)
+        return [status._replace(cluster=self._shown) for status in found]
+
+    def sentences(self, shown: str) -> List[str]:
+        """What is kept of it, and where; `shown` is the Redis."""
+        plan = self.plan
+        scope = f"namespaces {', '.join(plan.namespaces)} of " if plan.namespaces else ""
+        kinds = "1 kind" if len(plan.kinds) == 1 else f"{len(plan.kinds)} kinds"
+        lines = [f"Keeping {kinds} of {scope}{plan.cluster} in {shown}"]
+        if plan.left_out:
+            lines.append(f"Left out, for they are of no namespace: {', '.join(plan.left_out)}")
+        return lines
+
+    def close(self) -> None:
+        """No command finds it any more."""
+        if self._state is not None:
+            self._state.unlink()

@@ -1,0 +1,126 @@
+"""What all of kubectl's columns are made of: their layout, and the cells that many kinds share."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+from krm.model import times
+from krm.model.reading import mapping, rows, text, texts
+
+Cell = Union[str, int]  # a bool where the API server sends one
+Object = Dict[str, Any]
+NONE, UNKNOWN, UNSET = "<none>", "<unknown>", "<unset>"
+
+
+class Column(NamedTuple):
+    """A column of a Table."""
+
+    name: str
+    wide: bool = False  # shown by -o wide alone (priority 1)
+    type: str = "string"  # as the Table names it
+    format: str = ""  # "name" for the name
+
+
+def no_values(_obj: Object) -> Dict[str, Any]:
+    """Of a kind whose facts are its cells alone."""
+    return {}
+
+
+class Later(float):
+    """A moment that comes later: an age at it is written as a mark, to be filled in when it is known.
+
+    `sign` must not be guessed by whoever writes objects: what stands between two signs is taken as a time.
+    """
+
+    sign: str
+
+    def __new__(cls, sign: str) -> Later:
+        made = super().__new__(cls, 0.0)
+        made.sign = sign
+        return made
+
+    def mark(self, moment: float) -> str:
+        """Epoch seconds, where their age is to stand."""
+        return f"{self.sign}{moment!r}{self.sign}"
+
+
+class Printer(NamedTuple):
+    """How the objects of one kind are shown."""
+
+    columns: Tuple[Column, ...]
+    cells: Callable[[Object, float], List[Cell]]  # of an object at epoch seconds, one a column
+    values: Callable[[Object], Dict[str, Any]] = no_values  # the same facts, typed
+
+
+def layout(names: str) -> Tuple[Column, ...]:
+    """`Name|Count:integer|*Images`: columns in the API server's order, `*` for one that -o wide alone shows."""
+    return tuple([_column(name) for name in names.split("|")])
+
+
+def _column(text_: str) -> Column:
+    name, _, type_ = text_.lstrip("*").partition(":")
+    return Column(name, text_.startswith("*"), type_ or "string", "name" if name == "Name" else "")
+
+
+def name_of(obj: Object) -> str:
+    """metadata.name, '' where there is none."""
+    return text(mapping(obj.get("metadata")).get("name"))
+
+
+def created(obj: Object) -> Optional[float]:
+    """Epoch seconds, None = unknown."""
+    return times.known(mapping(obj.get("metadata")).get("creationTimestamp"))
+
+
+def since(moment: Optional[float], now: float) -> str:
+    """The age of a moment, both in epoch seconds."""
+    if moment is not None and isinstance(now, Later):
+        return now.mark(moment)
+    return times.age(None if moment is None else now - moment)
+
+
+def age(obj: Object, now: float) -> str:
+    """Since its creation."""
+    return since(created(obj), now)
+
+
+def parts(obj: Object) -> Tuple[Object, Object]:
+    """spec and status, {} where they are absent."""
+    return mapping(obj.get("spec")), mapping(obj.get("status"))
+
+
+def pairs(labels: Any) -> str:
+    """`a=1,b=2`, sorted."""
+    return ",".join(["%s=%s" % pair for pair in sorted(mapping(labels).items())]) or NONE
+
+
+def more(shown: str, left: int) -> str:
+    """A list that is cut, with the number of those that were left out."""
+    return "%s + %d more..." % (shown, left) if left > 0 else shown
+
+
+def condition(status: Object, kind: str) -> Optional[bool]:
+    """Whether the newest condition of a type is True; None where there is none."""
+    found: Optional[bool] = None
+    for one in rows(status.get("conditions")):
+        if one.get("type") == kind:
+            found = one.get("status") == "True"
+    return found
+
+
+def selector(found: Mapping[str, Any]) -> str:
+    """A LabelSelector as text, its requirements in the order of their keys."""
+    terms = [(key, "%s=%s" % (key, value)) for key, value in mapping(found.get("matchLabels")).items()]
+    for one in rows(found.get("matchExpressions")):
+        key, operator = text(one.get("key")), one.get("operator")
+        values = "(%s)" % ",".join(sorted(set(texts(one.get("values")))))
+        forms = {
+            "In": "%s in %s" % (key, values),
+            "NotIn": "%s notin %s" % (key, values),
+            "Exists": key,
+            "DoesNotExist": "!" + key,
+        }
+        if operator not in forms:
+            return "<invalid>"
+        terms.append((key, forms[operator]))
+    return ",".join([term for _, term in sorted(terms, key=lambda pair: pair[0])])

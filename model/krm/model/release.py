@@ -1,0 +1,3 @@
+"""The version of krm, written once."""
+
+VERSION = "0.1.0"

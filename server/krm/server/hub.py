@@ -1,0 +1,115 @@
+"""All clusters of one server: which pipelines Redis holds, a feed for each, and the replicas they fill."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from typing import Any, Callable, Dict, List, Tuple
+
+from krm.client.directory import Directory
+from krm.client.errors import KrmError
+from krm.server.catalog import Catalog
+from krm.server.feeds import Feed
+from krm.server.replica import Replica
+from krm.store.connect import Database
+from krm.store.keys import Keys
+
+# Seconds between two looks for kinds that were announced since; at the start the stages are announcing theirs.
+LOOK_EVERY, LOOK_FIRST = 5.0, 0.3
+# Seconds after the start for which a kind without its first list keeps this server from being called ready.
+WARM_WITHIN = 15.0
+
+log = logging.getLogger("krm.server")
+
+
+class Hub:
+    """One cluster's feeds. Made on the event loop; its threads change replicas on that loop alone."""
+
+    def __init__(self, database: Database, cluster: str, loop: asyncio.AbstractEventLoop) -> None:
+        self.catalog = Catalog(cluster)
+        self.changed: Callable[[Replica], None] = _nobody
+        self._database, self._loop = database, loop
+        self._feeds: Dict[Tuple[str, str], Feed] = {}
+        self._offsets: Dict[Replica, float] = {}  # the Redis clock less our monotonic one
+        self._stop = threading.Event()
+        self._began = time.monotonic()
+        self._thread = threading.Thread(target=self._look, name=f"kinds of {cluster}", daemon=True)
+
+    def start(self) -> None:
+        """Feeds begin as their kinds are found."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends all threads; waits a second for them."""
+        self._stop.set()
+        feeds = list(self._feeds.values())
+        for feed in feeds:
+            feed.stop()
+
+    def now(self, replica: Replica) -> float:
+        """The Redis clock in seconds: as of the newest read, and what has passed since by our own."""
+        return time.monotonic() + self._offsets.get(replica, 0.0)
+
+    def waiting(self) -> List[str]:
+        """Kinds that nobody could be answered about yet. One that stays without a list keeps the others of a
+        server that has just begun waiting for some seconds, and later nobody: it alone is answered with 503."""
+        known = is_answerable if self._is_young else is_read
+        return [replica.kind for replica in self.catalog.all() if not known(replica)]
+
+    @property
+    def found(self) -> bool:
+        """Whether any kind was found."""
+        return any(True for _ in self.catalog.all())
+
+    @property
+    def _is_young(self) -> bool:
+        return time.monotonic() - self._began < WARM_WITHIN
+
+    def _look(self) -> None:
+        directory = None
+        while not self._stop.is_set():
+            try:
+                directory = directory or Directory(self._database, self.catalog.cluster)
+                for kind, namespace in directory.pipelines(anew=True):
+                    if (kind, namespace) not in self._feeds:
+                        self._add(kind, namespace)
+            except KrmError as error:
+                log.warning("kinds of %s: %s", self.catalog.cluster, error)
+            self._stop.wait(LOOK_EVERY if self._feeds and not self._is_young else LOOK_FIRST)
+        if directory is not None:
+            directory.close()
+
+    def _add(self, kind: str, namespace: str) -> None:
+        replica = Replica(kind, namespace)
+        keys = Keys(self.catalog.cluster, kind, namespace)
+        feed = Feed(self._database, keys, replica, self._on_loop, self._told)
+        self._feeds[kind, namespace] = feed
+        self._on_loop(lambda: self.catalog.add(replica))
+        feed.start()
+
+    def _told(self, replica: Replica, offset: float) -> None:
+        self._offsets[replica] = offset
+        self.changed(replica)
+
+    def _on_loop(self, work: Callable[[], Any]) -> Any:
+        async def run() -> Any:
+            return work()
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+
+
+def is_read(replica: Replica) -> bool:
+    """Whether its head was seen."""
+    return replica.head is not None
+
+
+def is_answerable(replica: Replica) -> bool:
+    """Whether it was listed, with what discovery says of it, or the API server has refused that."""
+    head = replica.head
+    return head is not None and bool((head.rv and head.facts) or head.list_error or head.watch_error)
+
+
+def _nobody(_: Replica) -> None:
+    """Nobody waits for news yet."""

@@ -1,0 +1,220 @@
+"""`--auth token-file`: who may read what, from a file. For krm without a cluster's own authorisation.
+
+A line a user, as the API server's --token-auth-file with a fifth column:
+
+    TOKEN,USER,UID,"GROUP,GROUP","NAMESPACE/KIND NAMESPACE/KIND"
+
+team-a/*     all kinds of one namespace          */pods   one kind, everywhere
+team-a/pods  one kind of one namespace           */*      everything
+Who has no fifth column may read nothing but the documents of discovery. Lines that begin with # are notes.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import logging
+import os
+import secrets
+import stat
+import time
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from krm.model.kinds import parse_kind
+from krm.server.credentials import bearer, with_group
+from krm.server.identity import Attributes, Gate, User, refused
+from krm.server.statuses import unauthorized, unavailable
+from krm.server.web import Request
+
+# Bytes: some 5,000 users.
+MAX_FILE = 1024 * 1024
+# Characters of a token. A guess a millisecond finds one of 16 random hex digits in 10^8 years.
+SHORTEST = 16
+# Seconds between two looks whether the file has changed.
+LOOK_EVERY = 1.0
+READS = ("get", "list", "watch")
+# Paths that are no resource, and that every user may read: what the roles system:discovery and
+# system:public-info-viewer give everyone whom an API server knows.
+DISCOVERY = ("/api", "/apis", "/openapi", "/version", "/healthz", "/livez", "/readyz")
+
+log = logging.getLogger("krm.server")
+
+
+class BadTokenFile(ValueError):
+    """The file cannot be used. The sentence holds no token."""
+
+
+class Entry(NamedTuple):
+    """One user and the (namespace, kind) that may be read; '*' = every."""
+
+    user: User
+    reads: Tuple[Tuple[str, str], ...]
+
+
+def parse(text: str) -> List[Tuple[str, Entry]]:
+    """(token, entry) a line. Raises BadTokenFile."""
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    found: Dict[str, Entry] = {}
+    users: Dict[str, Entry] = {}  # several tokens of one user, for a change of tokens
+    try:
+        for row in rows:
+            if not any(row) or row[0].startswith("#"):
+                continue
+            token, entry = _entry(row, rows.line_num)
+            if token in found:
+                raise BadTokenFile(f"line {rows.line_num}: its token is another line's too")
+            if users.setdefault(entry.user.name, entry) != entry:
+                raise BadTokenFile(f"line {rows.line_num}: its user has other groups or rights on another line")
+            found[token] = entry
+    except csv.Error:
+        raise BadTokenFile(f"line {rows.line_num}: it is no CSV, a quote may be missing") from None
+    return list(found.items())
+
+
+def _entry(row: List[str], line: int) -> Tuple[str, Entry]:
+    columns = [column.strip() for column in row] + [""] * (5 - len(row))
+    if not 3 <= len(row) <= 5:
+        raise BadTokenFile(f"line {line}: it has {len(row)} columns, not token,user,uid,groups,reads")
+    token, name, uid, groups, reads = columns
+    if len(token) < SHORTEST or not all("!" <= char <= "~" for char in token):
+        raise BadTokenFile(f"line {line}: its token is no {SHORTEST} or more visible ASCII characters")
+    if not name or name.startswith("system:anonymous"):
+        raise BadTokenFile(f"line {line}: it names no user")
+    parts = tuple(part.strip() for part in groups.split(",") if part.strip())
+    pairs = tuple(_read(one, line) for one in reads.replace(",", " ").split())
+    return token, Entry(with_group(User(name, uid, parts)), pairs)
+
+
+def _read(text: str, line: int) -> Tuple[str, str]:
+    namespace, slash, kind = text.partition("/")
+    if not namespace or not slash or not kind or "/" in kind:
+        raise BadTokenFile(f"line {line}: {text!r} is no NAMESPACE/KIND (either may be *)")
+    if kind == "*":
+        return namespace, kind
+    try:
+        return namespace, str(parse_kind(kind))
+    except ValueError as error:
+        raise BadTokenFile(f"line {line}: {error}") from None
+
+
+def may(entry: Entry, asked: Attributes) -> bool:
+    """Whether this is among what the user may read."""
+    if asked.path:
+        known = asked.verb in ("get", "head")
+        public = any(asked.path == root or asked.path.startswith(root + "/") for root in DISCOVERY)
+        return known and (public or asked.path == "/" or ("*", "*") in entry.reads)
+    if asked.verb not in READS or asked.subresource:
+        return False
+    return any(
+        namespace in ("*", asked.namespace) and kind in ("*", str(asked.kind)) for namespace, kind in entry.reads
+    )
+
+
+class TokenFile(Gate):
+    """The gate of one cluster, its file read again when it changes. It belongs to the event loop."""
+
+    def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Raises BadTokenFile: at the start a file must be sound."""
+        self._path, self._clock = path, clock
+        # Tokens are kept and compared as digests under a key that nobody outside has: how long a lookup
+        # takes tells nothing of a token, however cleverly the guesses are chosen.
+        self._key = secrets.token_bytes(32)
+        self._users: Dict[bytes, User] = {}
+        self._reads: Dict[str, Entry] = {}
+        self._seen: Optional[Tuple[int, ...]] = None
+        self._broken = ""
+        self._look_at = clock() + LOOK_EVERY
+        self._read()
+        if self._broken:
+            raise BadTokenFile(self._broken)
+
+    async def user(self, request: Request, cluster: str) -> User:  # noqa: ARG002
+        """As Gate. Raises ApiError 401, 503."""
+        self._refresh()
+        token = bearer(request)
+        found = self._users.get(self._digest(token)) if token else None
+        if found is None:
+            raise unauthorized()
+        return found
+
+    async def check(self, user: User, attributes: Attributes) -> None:
+        """As Gate. Raises ApiError 403, 503."""
+        self._refresh()
+        entry = self._reads.get(user.name)
+        if entry is None or not may(entry, attributes):
+            raise refused(user, attributes)
+
+    def _digest(self, token: str) -> bytes:
+        return hashlib.blake2b(token.encode(), key=self._key, digest_size=32).digest()
+
+    def _refresh(self) -> None:
+        now = self._clock()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_EVERY
+            try:
+                changed = _signature(os.stat(self._path)) != self._seen
+            except OSError:
+                changed = True
+            if changed:
+                self._read()
+        if self._broken:
+            raise unavailable("krm cannot read who may read what: its log says why", 5)
+
+    def _read(self) -> None:
+        """The file as it is; broken, it lets nobody in."""
+        before = self._broken
+        self._users, self._reads, self._broken, self._seen = {}, {}, "", None
+        try:
+            text, self._seen = _content(self._path)
+            rows = parse(text)
+            self._users = {self._digest(token): entry.user for token, entry in rows}
+            self._reads = {entry.user.name: entry for _, entry in rows}
+        except BadTokenFile as error:
+            self._broken = f"token file {self._path}: {error}"
+            if self._broken != before:
+                log.error("%s: nobody is let in until it is corrected", self._broken)
+
+
+def _content(path: str) -> Tuple[str, Tuple[int, ...]]:
+    """The text, and what tells this file from a changed one. Raises BadTokenFile."""
+    try:
+        # Without O_NONBLOCK a FIFO would hold the server until somebody writes into it.
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise BadTokenFile(f"it cannot be opened ({type(error).__name__}): check --token-file") from None
+    try:
+        found = os.fstat(number)
+        if not stat.S_ISREG(found.st_mode):
+            raise BadTokenFile("it is no regular file")
+        if found.st_mode & 0o027:
+            raise BadTokenFile("others may read it or its group may write it: chmod 600")
+        if found.st_uid not in (0, os.geteuid()):
+            raise BadTokenFile("it belongs to another user than the one that krm runs as")
+        raw = _read_all(number)
+    except OSError as error:
+        raise BadTokenFile(f"it cannot be read ({type(error).__name__})") from None
+    finally:
+        os.close(number)
+    if len(raw) > MAX_FILE:
+        raise BadTokenFile(f"it has more than {MAX_FILE} bytes")
+    try:
+        return raw.decode("utf-8"), _signature(found)
+    except UnicodeDecodeError:
+        raise BadTokenFile("it is no UTF-8 text") from None
+
+
+def _read_all(number: int) -> bytes:
+    """At most a byte more than MAX_FILE."""
+    pieces, size = [], 0
+    while size <= MAX_FILE:
+        piece = os.read(number, MAX_FILE + 1 - size)
+        if not piece:
+            break
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+def _signature(found: os.stat_result) -> Tuple[int, ...]:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -1,0 +1,200 @@
+"""Requests and answers as values, over ASGI: what the parts of the server share."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Awaitable,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
+from urllib.parse import parse_qsl
+
+from krm.server.statuses import ApiError, bad_request
+
+if TYPE_CHECKING:
+    from krm.server.identity import Attributes, User
+
+Scope = Dict[str, Any]
+Receive = Callable[[], Awaitable[Dict[str, Any]]]
+Send = Callable[[Dict[str, Any]], Awaitable[None]]
+Header = Tuple[str, str]
+
+JSON_TYPE = "application/json"
+# Bytes of a path with its query: kubectl's longest are below 2 KB; label selectors may be long.
+MAX_TARGET = 64 * 1024
+MAX_PARAMETERS = 100
+# Bytes of an answer that are handed over at once, and bytes that may be handed over while others wait to be taken
+# (asyncio's own limit).
+PIECE, UNTAKEN = 512 * 1024, 64 * 1024
+# Seconds in which a reader must take something of what waits for it, or be cut off.
+SLOW_AFTER = 30.0
+_BODY = "http.response.body"
+
+
+class Request:
+    """One request without its body: nothing here takes one."""
+
+    def __init__(self, scope: Scope, path: str) -> None:
+        self.method: str = scope["method"]
+        self.path = path  # decoded, without the prefix that names a cluster
+        self.whole_path: str = scope["path"]
+        self.headers: Dict[str, str] = {}
+        self.repeated: Dict[str, List[str]] = {}
+        rows = scope["headers"]
+        self.header_count = len(rows)
+        self.header_size = sum(len(name) + len(value) for name, value in rows)  # bytes
+        for name, value in rows:
+            self._header(name.decode("latin-1").lower(), value.decode("latin-1"))
+        self._query: bytes = scope.get("query_string", b"")
+        self.target_size = len(scope.get("raw_path") or b"") + len(self._query)  # bytes
+        self.cluster = ""  # whose path it is
+        self.user: Optional[User] = None  # who asks, once that is known
+        self.asked: Optional[Attributes] = None  # what for, once that is known
+        self.peer: str = (scope.get("client") or ("", 0))[0]
+        self.certificate: bytes = (scope.get("state") or {}).get("peer_certificate", b"")  # DER, b"" = none
+
+    def _header(self, name: str, value: str) -> None:
+        if name in self.headers:
+            self.repeated.setdefault(name, [self.headers[name]]).append(value)
+        else:
+            self.headers[name] = value
+
+    def query(self) -> Dict[str, str]:
+        """The first value of each name. Raises ApiError 400."""
+        if len(self._query) > MAX_TARGET:
+            raise ApiError(414, "", f"the query is longer than {MAX_TARGET} bytes")
+        try:
+            pairs = parse_qsl(
+                self._query.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="strict"
+            )
+        except (ValueError, UnicodeDecodeError):
+            raise bad_request("the query is no URL-encoded text, or has too many parameters") from None
+        found: Dict[str, str] = {}
+        for name, value in pairs:
+            found.setdefault(name, value)
+        return found
+
+
+class Answer(NamedTuple):
+    """A whole answer."""
+
+    body: bytes
+    status: int = 200
+    media: str = JSON_TYPE
+    headers: Sequence[Header] = ()
+
+
+class Stream(NamedTuple):
+    """An answer that goes on: `run` is given a function that sends bytes and waits for a slow reader."""
+
+    run: Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None]]
+    media: str = JSON_TYPE
+    headers: Sequence[Header] = ()
+
+
+Reply = Union[Answer, Stream]
+
+
+def of_error(error: ApiError, more: Sequence[Header] = ()) -> Answer:
+    """An error as its answer."""
+    headers = list(more)
+    if error.retry_after is not None:
+        headers.append(("Retry-After", str(error.retry_after)))
+    return Answer(error.body(), error.code, error.media, headers)
+
+
+class SlowReader(Exception):
+    """A reader took nothing for `SLOW_AFTER` seconds. Its connection is gone, and all that waited for it."""
+
+
+async def send(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
+    """The reply on its connection; a stream ends as soon as its reader is gone. Raises SlowReader."""
+
+    async def write(body: Union[bytes, memoryview], more: bool = True) -> None:
+        """uvicorn waits here while more than 64 KiB of what was written before are not taken."""
+        try:
+            await asyncio.wait_for(send({"type": _BODY, "body": body, "more_body": more}), SLOW_AFTER)
+        except asyncio.TimeoutError:
+            await _abort(scope)
+            raise SlowReader from None
+
+    if isinstance(reply, Answer):
+        headers = [("Content-Length", str(len(reply.body))), *reply.headers]
+        await send(_start(reply.status, reply.media, headers))
+        body = b"" if scope["method"] == "HEAD" else reply.body
+        if len(body) <= UNTAKEN:
+            await send({"type": _BODY, "body": body})
+        else:
+            await _in_pieces(body, write)
+        return
+    await send(_start(200, reply.media, reply.headers))
+    await send({"type": _BODY, "body": b"", "more_body": True})  # the headers go out at once
+    if await _while_read(reply.run(write), receive):
+        await send({"type": _BODY, "body": b""})
+
+
+async def _in_pieces(body: bytes, write: Callable[..., Awaitable[None]]) -> None:
+    """Each once the one before is on its way: a slow reader costs one of them, not the whole again."""
+    view = memoryview(body)
+    for at in range(0, len(body), PIECE):
+        await write(view[at : at + PIECE])
+    await write(b"", False)
+
+
+async def _abort(scope: Scope) -> None:
+    """Ends the connection at once: an orderly end would keep what was not taken until the reader takes it."""
+    abort = (scope.get("state") or {}).get("abort")
+    if abort is not None:
+        abort()
+        await asyncio.sleep(0)  # until uvicorn knows: it would take the cut for a mistake of ours
+
+
+async def _while_read(run: Awaitable[None], receive: Receive) -> bool:
+    """Whether it came to its end; else its reader went, and it was stopped. Raises what it raises."""
+    running, gone = asyncio.ensure_future(run), asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait((running, gone), return_when=asyncio.FIRST_COMPLETED)
+        while not running.done():  # before Python 3.12 wait_for may swallow a cancellation
+            running.cancel()
+            await asyncio.wait((running,), timeout=0.1)
+        if running.cancelled():
+            return False
+        running.result()
+        return True
+    finally:
+        for one in (running, gone):
+            one.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _start(status: int, media: str, headers: Sequence[Header]) -> Dict[str, Any]:
+    rows = [("Cache-Control", "no-cache, private"), ("Content-Type", media), *headers]
+    encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in rows]
+    return {"type": "http.response.start", "status": status, "headers": encoded}
+
+
+def header_text(text: str) -> str:
+    """Text as a header may hold it: no line ends and no control characters."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def merged(*parts: Mapping[str, str]) -> List[Header]:
+    """Headers of several sources, the later ones win."""
+    found: Dict[str, str] = {}
+    for part in parts:
+        found.update(part)
+    return list(found.items())

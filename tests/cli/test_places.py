@@ -1,0 +1,137 @@
+"""`krm config`, its contexts, and completion: what a person types once, and then no more."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+from typing import Callable, List, Optional
+
+import pytest
+from kept_cluster import KeptCluster, pod
+from krm.client.contexts import Context, Contexts, config_path, read, write
+from krm.client.errors import Nowhere
+
+Krm = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "krm.json"
+    monkeypatch.setenv("KRM_CONFIG", str(path))
+    return path
+
+
+def test_a_context_is_made_chosen_and_read_from(
+    kept: KeptCluster, krm: Krm, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.kind("pods", {"default/web": pod()})
+    monkeypatch.setenv("KRM_CONFIG", str(config))
+    assert krm("config", "get-contexts").stdout.startswith("No contexts.")
+    assert krm("config", "set-context", "here", "--url", kept.url).returncode == 0
+    assert krm("config", "use-context", "here").stdout == "Switched to context here.\n"
+    assert stat.S_IMODE(os.stat(config).st_mode) == 0o600
+    monkeypatch.delenv("KRM_REDIS")
+    assert krm("get", "pods", "-o", "name").stdout == "pod/web\n"
+    assert krm("get", "pods", "-o", "name", "--context", "here").stdout == "pod/web\n"
+    done = krm("get", "pods", "--context", "there")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no context 'there' (there are: here)" in done.stderr
+    assert krm("config", "delete-context", "here").returncode == 0
+    assert krm("config", "current-context").returncode == 2
+
+
+def test_what_is_not_given_stays_as_it_was(krm: Krm, config: Path) -> None:
+    krm("config", "set-context", "a", "--url", "redis://h", "--token-file", "/t")
+    krm("config", "set-context", "a", "--cluster", "prod")
+    assert read(config).contexts["a"] == Context("redis://h", "prod", token_file="/t")
+    assert krm("config", "set-context", "b").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"contexts": {"a": {"url": 1}}}', '{"contexts": {"a": {"no": "x"}}}', ""]
+)
+def test_a_file_that_is_none_of_ours_is_refused_with_its_name(config: Path, content: str) -> None:
+    config.write_text(content)
+    with pytest.raises(Nowhere, match=r"krm\.json"):
+        read(config)
+
+
+def test_a_fifo_as_configuration_is_not_waited_for(config: Path) -> None:
+    os.mkfifo(config)
+    with pytest.raises(Nowhere, match="regular file"):
+        read(config)
+
+
+def test_no_file_is_no_context_and_the_path_follows_the_environment(tmp_path: Path) -> None:
+    assert config_path({"HOME": "/h"}) == Path("/h/.config/krm/config.json")
+    assert config_path({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}) == Path("/x/krm/config.json")
+    path = tmp_path / "deep" / "config.json"
+    assert read(path) == Contexts("", {})
+    write(path, Contexts("a", {"a": Context("redis://h")}))
+    assert read(path) == Contexts("a", {"a": Context("redis://h")})
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (["expl"], ["explain-trust\tSay why an answer about a kind can, or cannot, be trusted now.", ":4"]),
+        (["get", "po"], ["pods", ":4"]),
+        (["get", "pods", ""], ["web-0", "web-1", ":4"]),
+        (["get", "po", "-n", "default", "web-1"], ["web-1", ":4"]),
+        (["describe", "pods", "-n", "other", "w"], [":4"]),
+        (["get", "--sel"], ["--selector\tlabel selector, e.g. app=web,tier!=db", ":4"]),
+        (["get", "pods", "-l", ""], [":0"]),
+        (["config", "use"], ["use-context", ":4"]),
+        (["status", ""], [":4"]),
+        (["streamer", ""], [":0"]),
+        (["nonsense", ""], [":0"]),
+    ],
+)
+def test_completion_says_what_may_come_next(
+    kept: KeptCluster, krm: Krm, typed: List[str], shown: List[str]
+) -> None:
+    kept.kind("pods", {"default/web-0": pod(), "default/web-1": pod()})
+    done = krm("__complete", *typed)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == shown
+
+
+def test_completion_without_a_redis_shows_nothing_and_does_not_fail(nowhere: Krm) -> None:
+    done = nowhere("__complete", "get", "p")
+    assert (done.returncode, done.stdout, done.stderr) == (0, ":4\n", "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_reads_its_script(krm: Krm, shell: str, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text(krm("completion", shell).stdout)
+    try:
+        checked = subprocess.run(
+            [shell, "-n", str(script)], capture_output=True, text=True, timeout=20, check=False
+        )
+    except FileNotFoundError:
+        pytest.skip(f"no {shell} here: apt-get install {shell}")
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "regular file"), ("x" * 70_000, "at most"), ("\xe9", "cannot be read")],
+    ids=["absent", "too large", "no ASCII"],
+)
+def test_a_token_file_that_holds_none_is_refused_without_showing_it(
+    krm: Krm, tmp_path: Path, content: Optional[str], said: str
+) -> None:
+    token = tmp_path / "token"
+    if content is not None:
+        token.write_bytes(content.encode("latin-1"))
+    done = krm("get", "pods", "--url", "https://127.0.0.1:1", "--token-file", str(token))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "xxxx" not in done.stderr
+
+
+def test_a_token_without_a_server_is_a_wrong_command_line(krm: Krm) -> None:
+    assert krm("get", "pods", "--ca", "/x").returncode == 2

@@ -1,0 +1,82 @@
+"""What a feed makes of a server that was held up, and of entries that cannot be read."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import List
+
+from kept_cluster import KeptCluster, pod, wait_until
+from kind_pen import Pen
+from krm.server.feeds import PROMPT, Feed, offset_of
+from krm.server.replica import Replica
+from krm.store.connect import connect
+from krm.store.keys import Keys
+from krm.store.publish import Writer
+from served_cluster import Served
+
+
+def replica_of(served: Served, kept: KeptCluster) -> Replica:
+    (replica,) = served.hubs[kept.name].catalog.all()
+    return replica
+
+
+def test_the_clock_goes_on_while_a_feed_catches_up(kept: KeptCluster) -> None:
+    """Each turn brings 100 versions, and a head that has run ahead of them: it proves nothing, but for the time."""
+    pods = kept.kind("pods", {"a/x": pod()})
+    link, late = kept.database.link(), 1.5
+    with Served(kept.url, [kept.name]) as served:
+        served.settle(kept)
+        hub, replica = served.hubs[kept.name], replica_of(served, kept)
+        ring = hub.changed
+        errors: List[float] = []
+        begin = replica.token.version
+
+        def held_up(one: Replica) -> None:
+            if not errors:  # the loop stands still, and the feed with it
+                began = pods.now()
+                for _ in range(350):
+                    pods.publish(("a/x", pod()))
+                wait_until(lambda: pods.now() - began > late)
+            seconds, micros = link.call("TIME")
+            errors.append(hub.now(one) - int(seconds) - int(micros) / 1e6)
+            ring(one)
+
+        hub.changed = held_up
+        wait_until(lambda: replica.token.version == begin + 350)
+        assert len(errors) >= 4
+        assert max(abs(error) for error in errors[1:]) < late / 2, errors
+
+
+def test_an_answer_that_was_held_up_counts_from_the_asking() -> None:
+    now = time.monotonic()
+    assert abs(offset_of(1000.0, now) - (1000.0 - now)) < PROMPT
+    assert offset_of(1000.0, now - 60) == 1000.0 - (now - 60)
+
+
+def test_an_entry_that_cannot_be_read_is_passed_by_a_load(kept: KeptCluster) -> None:
+    """Read again and again it stops the kind until it is trimmed, though the snapshot behind it is whole."""
+    database, keys = connect(kept.url, name="krm-test"), Keys(kept.name, "pods")
+    pen, replica, loads = Pen(Writer(database, keys, "ME")), Replica("pods"), set()
+    pen.begin(["a/x"])
+
+    def changed(one: Replica, _: float) -> None:
+        loads.add(one.epoch)
+
+    feed = Feed(database, keys, replica, lambda work: work(), changed)
+    feed.start()
+    try:
+        wait_until(lambda: replica.objects == pen.objects)
+        pen.publish(("a/y", True))
+        wait_until(lambda: replica.objects == pen.objects)
+        before = set(loads)
+        pen.writer.publish(replace(pen.publication(("a/y", False), ("a/z", True)), entry=b"rotten"))
+        wait_until(lambda: replica.objects == pen.objects)
+        for _ in range(3):  # and what comes behind it is followed, not loaded
+            pen.publish(("a/x", True))
+            wait_until(lambda: replica.objects == pen.objects)
+        assert len(loads - before) == 1
+        assert feed.error == ""
+    finally:
+        feed.stop()
+        feed.join(10)

@@ -1,0 +1,55 @@
+"""What a call of /krm/v1/ may cost: no token that others see, and bounded work in the event loop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, cast
+
+import pytest
+from cluster.scripted import ScriptedServer
+from krm.client.selection import Selection
+from krm.server.about import About
+from krm.server.identity import Open, User
+from krm.server.options import MAX_CLAUSES
+from krm.server.own import OwnApi, Target
+from krm.server.replica import Replica
+from krm.server.routes import Call, Routes
+from krm.server.statuses import ApiError
+from server.asking import bearer, request
+from server.test_reviewed import ALICE, TOKEN, Session, said
+
+
+def clusters(session: Session, asked: str) -> Any:
+    """/krm/v1/clusters below `asked`: a lets everybody in, b asks the session's API server."""
+    routes = {"a": Routes("a", Open()), "b": Routes("b", session.gate)}
+    about = About(cast(OwnApi, None), lambda: routes)
+    call = Call(request(bearer(TOKEN)), User("alice"), asked, {}, {})
+    return json.loads(session.loop.run_until_complete(about.clusters(call)).body)["clusters"]
+
+
+def test_no_token_is_shown_to_the_api_server_of_another_cluster(tmp_path: Path) -> None:
+    """Whoever runs b's could use it at a."""
+    scripts = [[said({"authenticated": True, "user": ALICE})], [said({"allowed": True})]]
+    with ScriptedServer(*scripts, close=False) as server, Session(tmp_path, server) as session:
+        assert clusters(session, "a") == [{"name": "a"}]
+        assert server.requests == []
+        assert clusters(session, "b") == [{"name": "a"}, {"name": "b"}]
+        assert len(server.requests) == 2
+
+
+def selected(**query: str) -> Selection:
+    target = Target(Replica("pods"), None, True, cast(Any, None))
+    return OwnApi.selection(cast(OwnApi, None), Call(request(), User("alice"), "a", {}, query), target)
+
+
+@pytest.mark.parametrize(
+    "more", [{"labelSelector": ",x0"}, {"labelSelector": "", "fieldSelector": "metadata.name=x"}]
+)
+def test_requirements_are_bounded_as_at_the_kubernetes_paths(more: Dict[str, str]) -> None:
+    """Each is tried on each object, while everybody else waits."""
+    most = ",".join(f"x{number}" for number in range(MAX_CLAUSES))
+    assert selected(labelSelector=most).requirements == MAX_CLAUSES
+    with pytest.raises(ApiError) as caught:
+        selected(**{**more, "labelSelector": most + more["labelSelector"]})
+    assert (caught.value.code, f"more than {MAX_CLAUSES} requirements" in caught.value.message) == (400, True)

@@ -36,8 +36,8 @@ def zombie(paper: Paper) -> None:
     """A stopped aggregator wakes after its successor has published."""
     pipeline, view = paper.pipeline, paper.views["pods"]
     with paper.traffic(80.0):
-        # It runs alone: once it publishes it is the writer. After a play before it may still be waiting for the fence,
-        # and an aggregator that never wrote is no zombie.
+        # It runs alone: once it publishes it is the writer. After another play it may still be waiting for the
+        # fence, and an aggregator that never wrote is no zombie.
         begun = view.head().version
         wait("the aggregator publishes", lambda: view.head().version > begun + 5)
         pipeline.pause("aggregator")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Optional
 
 _GRAMMAR = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
     r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
 ).fullmatch
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1)  # UTC, as all that is written here
 
 
 class BadTime(ValueError):
@@ -50,9 +50,7 @@ def write(seconds: float) -> str:
         moment = _EPOCH + timedelta(seconds=seconds)
     except (OverflowError, ValueError):
         raise BadTime("a time outside the years 1 to 9999") from None
-    return moment.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0") + (
-        ".%06dZ" % moment.microsecond if moment.microsecond else "Z"
-    )
+    return moment.isoformat() + "Z"
 
 
 def age(seconds: Optional[float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from krm.model.kinds import Kind, Resource, parse_kind
@@ -77,7 +78,12 @@ def facts_of(replica: Replica) -> Optional[Facts]:
     """What discovery told of this pipeline's kind."""
     if replica.head is None or not replica.head.facts:
         return None
+    return _unpacked(replica.head.facts)
+
+
+@lru_cache(maxsize=1024)  # kinds of all clusters, each told anew with every head and asked for by every request
+def _unpacked(facts: str) -> Optional[Facts]:
     try:
-        return unpack_facts(replica.head.facts)
+        return unpack_facts(facts)
     except BadFacts:
         return None

@@ -124,10 +124,10 @@ class KubernetesApi:
         # A later page may come to another server than the first: it must have come as far.
         position = lists.parse_token(asked.continue_token, found.namespace) if asked.continue_token else None
         await self._serving.fresh(replica, position.rv if position else asked.version)
-        self._serving.trust(replica)  # nothing is made of what may not be shown
         forms = self._serving.forms(served)
 
         def make() -> bytes:
+            self._serving.trust(replica)  # nothing is made of what may not be shown
             return lists.answer(replica, found.namespace, asked, forms, wanted, time.time())
 
         once = asked.selects or asked.limit or asked.continue_token or asked.match == EXACT

@@ -52,8 +52,13 @@ class Options(NamedTuple):
         return int(self.resource_version or 0)
 
 
+_EVERYTHING = Options()
+
+
 def parse(kind: str, query: Mapping[str, str], watch: bool = False) -> Options:
     """`query`: the first value of each name. `watch`: the path says so. Raises ApiError 400 and 422."""
+    if not query and not watch:
+        return _EVERYTHING  # what is asked for most
     options = Options(
         watch=watch or boolean(query, "watch") is True,
         labels=_labels(query.get("labelSelector", "")),

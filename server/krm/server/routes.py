@@ -115,7 +115,7 @@ class Routes:
         self.cluster = cluster
         self.all: List[Route] = []
         self._gate = gate
-        self._patterns: List[Tuple[Any, Route]] = []
+        self._patterns: Dict[str, List[Tuple[Any, Route]]] = {}  # by the first segment of the path
         self.add(routes)
 
     def add(self, routes: Sequence[Route]) -> None:
@@ -124,11 +124,11 @@ class Routes:
 
         for route in routes:
             self.all.append(route)
-            self._patterns.append((compile_path(route.path)[0], route))
+            self._patterns.setdefault(_first(route.path), []).append((compile_path(route.path)[0], route))
 
     def find(self, path: str) -> Optional[Tuple[Route, Dict[str, str]]]:
         """The route of a path, decoded and without its cluster's prefix; None = it is none of these."""
-        for pattern, route in self._patterns:
+        for pattern, route in self._patterns.get(_first(path), ()):
             found = pattern.match(path)
             if found is not None:
                 return route, found.groupdict()
@@ -169,6 +169,10 @@ class Routes:
                     takes = ", ".join(known) or "none"
                     raise bad_request(f"{quoted(name[:40])} is no parameter of {route.path} (it takes: {takes})")
         return await route.handle(Call(request, user, self.cluster, path, query))
+
+
+def _first(path: str) -> str:
+    return path[1:].partition("/")[0]
 
 
 def json_content(about: str, schema: Mapping[str, Any]) -> Content:

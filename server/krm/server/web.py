@@ -48,14 +48,16 @@ class Request:
         self.method: str = scope["method"]
         self.path = path  # decoded, without the prefix that names a cluster
         self.whole_path: str = scope["path"]
-        self.headers: Dict[str, str] = {}
-        self.repeated: Dict[str, List[str]] = {}
+        self.headers: Dict[str, str] = {}  # the first of each name
+        self.repeated: Dict[str, List[str]] = {}  # all values of the names that come more than once
         rows = scope["headers"]
         self.header_count = len(rows)
-        self.header_size = sum(len(name) + len(value) for name, value in rows)  # bytes
-        for name, value in rows:
-            self._header(name.decode("latin-1").lower(), value.decode("latin-1"))
+        self.header_size = 0  # bytes
+        for name, value in rows:  # ASGI has names in lower case
+            self.header_size += len(name) + len(value)
+            self._header(name.decode("latin-1"), value.decode("latin-1"))
         self._query: bytes = scope.get("query_string", b"")
+        self._parameters: Optional[Dict[str, str]] = None
         self.target_size = len(scope.get("raw_path") or b"") + len(self._query)  # bytes
         self.cluster = ""  # whose path it is
         self.user: Optional[User] = None  # who asks, once that is known
@@ -70,7 +72,12 @@ class Request:
             self.headers[name] = value
 
     def query(self) -> Dict[str, str]:
-        """The first value of each name. Raises ApiError 400."""
+        """The first value of each name; read once. Raises ApiError 400."""
+        if self._parameters is None:
+            self._parameters = self._parsed() if self._query else {}
+        return self._parameters
+
+    def _parsed(self) -> Dict[str, str]:
         if len(self._query) > MAX_TARGET:
             raise ApiError(414, "", f"the query is longer than {MAX_TARGET} bytes")
         try:
@@ -189,7 +196,7 @@ def _start(status: int, media: str, headers: Sequence[Header]) -> Dict[str, Any]
 
 def header_text(text: str) -> str:
     """Text as a header may hold it: no line ends and no control characters."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 def merged(*parts: Mapping[str, str]) -> List[Header]:

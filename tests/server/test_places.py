@@ -121,5 +121,24 @@ def test_lines_of_the_snapshot_before_are_never_sent_for_the_new_one() -> None:
     after = lines.chunk(plan, place, 0.0)
     assert before is not None
     assert after is not None
-    assert b'"21"' in after[1]
-    assert after[1] != before[1]
+    assert b'"21"' in after.lines
+    assert after.lines != before.lines
+
+
+def test_watchers_at_one_place_share_what_they_are_sent_and_what_came_later_is_in_it() -> None:
+    replica = replica_at(10)
+    plan = Plan("", options.parse("pods", {}, True), Form(JSON))
+    lines = Lines(replica, Forms(Writer(PODS), Tabulator("pods", None)))
+    begin = replica.end
+    happens(replica, 11)
+    first, second = lines.chunk(plan, begin, 0.0), lines.chunk(plan, begin, 0.0)
+    happens(replica, 12)
+    later = lines.chunk(plan, begin, 0.0)
+    elsewhere = lines.chunk(plan._replace(namespace="elsewhere"), begin, 0.0)
+    assert first is not None
+    assert first is second
+    assert first.told == 1
+    assert later is not None
+    assert later.told == 2
+    assert elsewhere is not None
+    assert elsewhere.lines == b""

@@ -11,6 +11,7 @@ from krm.model.kinds import Kind, Resource
 from krm.model.records import Envelope
 from krm.model.redaction import PLACEHOLDER
 from krm.server import trusted
+from krm.server.bell import Bell
 from krm.server.catalog import Catalog, Served
 from krm.server.kept import GZIP_FROM, Body, Kept
 from krm.server.lists import Forms
@@ -19,7 +20,7 @@ from krm.server.printed import printed_columns
 from krm.server.replica import Replica, order
 from krm.server.statuses import too_large_version
 from krm.server.tables import Tabulator
-from krm.server.watches import Bell, Lines
+from krm.server.watches import Lines
 from krm.server.web import Answer, Header, Request
 from krm.server.writing import Writer
 

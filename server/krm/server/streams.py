@@ -88,13 +88,14 @@ class Streams:
                     return
                 review_at = time.monotonic() + REVIEW_EVERY
             async with self._turns():
+                told = watch.told
                 burst = watch.next(time.time())
                 if burst:
                     await write(burst)
             if burst is None:
                 return
             if burst:
-                self.sent += burst.count(b"\n")
+                self.sent += watch.told - told
                 await asyncio.sleep(0)
             elif not watch.behind:
                 left = min(watch.wait(), max(0.0, review_at - time.monotonic()))

@@ -6,9 +6,8 @@ budget, so a reader that never reads costs no memory. One that falls out of the 
 
 from __future__ import annotations
 
-import asyncio
 from itertools import chain
-from typing import Callable, Dict, Hashable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Hashable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from krm.model.messages import ADDED, DELETED, MODIFIED
 from krm.model.records import Envelope
@@ -38,13 +37,21 @@ class Plan(NamedTuple):
     form: Form
 
 
+class Chunk(NamedTuple):
+    """The next events of a log, as lines."""
+
+    after: int  # the position behind them
+    lines: bytes
+    told: int  # how many
+
+
 Held = Tuple[str, Envelope]  # under namespace/name
 
 
 class Lines:
     """Events of one replica as bytes, for watchers with the same plan: most of them share what they are sent."""
 
-    # Bytes of lines kept: watchers run together, so the newest few are asked for again and again.
+    # Bytes of lines kept, and of chunks of them: watchers run together, the newest are asked for again and again.
     KEPT = 16 * 1024 * 1024
 
     def __init__(self, replica: Replica, forms: Forms) -> None:
@@ -52,9 +59,28 @@ class Lines:
         self._kept: Dict[Tuple[int, str, Form], bytes] = {}  # position in the log, type; the oldest first
         self._size = 0
         self._held: Tuple[Hashable, Sequence[Held]] = (None, ())  # as the newest who asked for all had it
+        # (position, namespace, form) -> what follows there, while the log ends where it ended then.
+        self._chunks: Dict[Tuple[int, str, Form], Chunk] = {}
+        self._chunks_of, self._chunks_size = (0, 0), 0
 
-    def chunk(self, plan: Plan, position: int, now: float) -> Optional[Tuple[int, bytes]]:
-        """(the position after it, the lines) of the next events; None where the place is lost."""
+    def chunk(self, plan: Plan, position: int, now: float) -> Optional[Chunk]:
+        """The next events; None where the place is lost."""
+        if plan.form.name == TABLE or plan.options.selects:
+            return self._chunk(plan, position, now)
+        state = (self._replica.epoch, self._replica.end)
+        if self._chunks_of != state:
+            self._chunks_of, self._chunks_size = state, 0
+            self._chunks.clear()
+        key = (position, plan.namespace, plan.form)
+        found = self._chunks.get(key)
+        if found is None:
+            found = self._chunk(plan, position, now)
+            if found is not None and self._chunks_size + len(found.lines) <= self.KEPT:
+                self._chunks[key] = found
+                self._chunks_size += len(found.lines)
+        return found
+
+    def _chunk(self, plan: Plan, position: int, now: float) -> Optional[Chunk]:
         events = self._replica.events(position, LOOK)
         if events is None:
             return None
@@ -70,7 +96,7 @@ class Lines:
             size += len(lines[-1])
             if len(lines) >= BURST or size >= BURST_BYTES:
                 break
-        return position, b"".join(lines)
+        return Chunk(position, b"".join(lines), len(lines))
 
     def initial(self, plan: Plan, now: float) -> Iterator[bytes]:
         """All objects of this moment as synthetic ADDED events, each written when it is asked for."""
@@ -151,6 +177,7 @@ class Watch:
         self._replica, self._lines, self._plan = replica, lines, plan
         self._deadline, self._clock, self._live = deadline, clock, live
         self._epoch = replica.epoch
+        self.told = 0  # lines so far
         self._position = 0
         self._ahead = 0  # the client has seen more than this replica: nothing is told until it has come as far
         self._pending: Optional[Iterator[bytes]] = None
@@ -200,18 +227,23 @@ class Watch:
         if self._epoch < 0 or self._clock() >= self._deadline:
             return None
         if self._epoch != self._replica.epoch:
-            self._epoch = -1
-            return error_line(too_old(self._plan.options.version, self._replica.watch_from))
+            return self._lost()
         if self._ahead:
             self._find()
             return b""
         found = self._lines.chunk(self._plan, self._position, now)
         if found is None:
-            self._epoch = -1
-            return error_line(too_old(self._plan.options.version, self._replica.watch_from))
-        moved = found[0] != self._position
-        self._position = found[0]
-        return found[1] if found[1] or moved else self._due_bookmark()
+            return self._lost()
+        moved = found.after != self._position
+        self._position = found.after
+        self.told += found.told
+        return found.lines if found.lines or moved else self._due_bookmark()
+
+    def _lost(self) -> bytes:
+        """Its last line."""
+        self._epoch = -1
+        self.told += 1
+        return error_line(too_old(self._plan.options.version, self._replica.watch_from))
 
     def _burst(self) -> bytes:
         """Of what was prepared; b"" where that is all sent."""
@@ -221,8 +253,10 @@ class Watch:
             lines.append(line)
             size += len(line)
             if len(lines) >= BURST or size >= BURST_BYTES:
-                return b"".join(lines)
-        self._pending = None
+                break
+        else:
+            self._pending = None
+        self.told += len(lines)
         return b"".join(lines)
 
     @property
@@ -250,39 +284,10 @@ class Watch:
         self._bookmark_at = now + BOOKMARK_EVERY
         if not self._live():
             return b""
+        self.told += 1
         return self._lines.bookmark(self._plan)
 
 
 def error_line(error: ApiError) -> bytes:
     """An ERROR event."""
     return event("ERROR", written(error.status()))
-
-
-class Bell:
-    """Wakes whoever waits for a replica's next version. It belongs to the event loop."""
-
-    def __init__(self) -> None:
-        self._waiting: Set[asyncio.Future[None]] = set()
-
-    def ring(self) -> None:
-        """Something happened."""
-        waiting, self._waiting = self._waiting, set()
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    async def wait(self, seconds: float) -> None:
-        """Until the next ring, or for so long."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        timer = asyncio.get_running_loop().call_later(seconds, _end, future)
-        try:
-            await future
-        finally:
-            timer.cancel()
-            self._waiting.discard(future)
-
-
-def _end(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

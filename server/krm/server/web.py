@@ -127,13 +127,21 @@ class SlowReader(Exception):
 async def send(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
     """The reply on its connection; a stream ends as soon as its reader is gone. Raises SlowReader."""
 
+    loop, was_cut = asyncio.get_running_loop(), asyncio.Event()
+
+    def cut() -> None:
+        was_cut.set()
+        scope["state"]["abort"]()  # an orderly end would keep what was not taken until the reader takes it
+
     async def write(body: Union[bytes, memoryview], more: bool = True) -> None:
         """uvicorn waits here while more than 64 KiB of what was written before are not taken."""
+        late = loop.call_later(SLOW_AFTER, cut)  # wait_for costs as much as a small write
         try:
-            await asyncio.wait_for(send({"type": _BODY, "body": body, "more_body": more}), SLOW_AFTER)
-        except asyncio.TimeoutError:
-            await _abort(scope)
-            raise SlowReader from None
+            await send({"type": _BODY, "body": body, "more_body": more})
+        finally:
+            late.cancel()
+        if was_cut.is_set():
+            raise SlowReader
 
     if isinstance(reply, Answer):
         headers = [("Content-Length", str(len(reply.body))), *reply.headers]
@@ -156,14 +164,6 @@ async def _in_pieces(body: bytes, write: Callable[..., Awaitable[None]]) -> None
     for at in range(0, len(body), PIECE):
         await write(view[at : at + PIECE])
     await write(b"", False)
-
-
-async def _abort(scope: Scope) -> None:
-    """Ends the connection at once: an orderly end would keep what was not taken until the reader takes it."""
-    abort = (scope.get("state") or {}).get("abort")
-    if abort is not None:
-        abort()
-        await asyncio.sleep(0)  # until uvicorn knows: it would take the cut for a mistake of ours
 
 
 async def _while_read(run: Awaitable[None], receive: Receive) -> bool:

@@ -48,7 +48,8 @@ class Catalog:
 
     def uids(self) -> Set[str]:
         """Of the clusters that the replicas were read from, as far as that is known: one, if all is well."""
-        return {replica.head.cluster_uid for replica in self.all() if replica.head is not None} - {""}
+        heads = [replica.head for held in self._replicas.values() for replica in held.values()]
+        return {head.cluster_uid for head in heads if head is not None} - {""}
 
     def kinds(self) -> List[Kind]:
         """Every kind that is kept, served or not."""

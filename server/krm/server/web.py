@@ -126,23 +126,6 @@ class SlowReader(Exception):
 
 async def send(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
     """The reply on its connection; a stream ends as soon as its reader is gone. Raises SlowReader."""
-
-    loop, was_cut = asyncio.get_running_loop(), asyncio.Event()
-
-    def cut() -> None:
-        was_cut.set()
-        scope["state"]["abort"]()  # an orderly end would keep what was not taken until the reader takes it
-
-    async def write(body: Union[bytes, memoryview], more: bool = True) -> None:
-        """uvicorn waits here while more than 64 KiB of what was written before are not taken."""
-        late = loop.call_later(SLOW_AFTER, cut)  # wait_for costs as much as a small write
-        try:
-            await send({"type": _BODY, "body": body, "more_body": more})
-        finally:
-            late.cancel()
-        if was_cut.is_set():
-            raise SlowReader
-
     if isinstance(reply, Answer):
         headers = [("Content-Length", str(len(reply.body))), *reply.headers]
         await send(_start(reply.status, reply.media, headers))
@@ -150,12 +133,35 @@ async def send(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None
         if len(body) <= UNTAKEN:
             await send({"type": _BODY, "body": body})
         else:
-            await _in_pieces(body, write)
+            await _in_pieces(body, _Body(scope, send).write)
         return
     await send(_start(200, reply.media, reply.headers))
     await send({"type": _BODY, "body": b"", "more_body": True})  # the headers go out at once
-    if await _while_read(reply.run(write), receive):
+    if await _while_read(reply.run(_Body(scope, send).write), receive):
         await send({"type": _BODY, "body": b""})
+
+
+class _Body:
+    """The body of an answer that its reader may be slow to take."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope, self._send, self._was_cut = scope, send, False
+        self._loop = asyncio.get_running_loop()
+
+    async def write(self, body: Union[bytes, memoryview], more: bool = True) -> None:
+        """uvicorn waits here while more than 64 KiB of what was written before are not taken. Raises SlowReader."""
+        late = self._loop.call_later(SLOW_AFTER, self._cut)  # asyncio.wait_for costs as much as a small write
+        try:
+            await self._send({"type": _BODY, "body": body, "more_body": more})
+        finally:
+            late.cancel()
+        if self._was_cut:
+            raise SlowReader
+
+    def _cut(self) -> None:
+        """Ends the connection at once: an orderly end would keep what was not taken until the reader takes it."""
+        self._was_cut = True
+        self._scope["state"]["abort"]()
 
 
 async def _in_pieces(body: bytes, write: Callable[..., Awaitable[None]]) -> None:

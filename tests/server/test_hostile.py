@@ -338,6 +338,18 @@ def ended(link: socket.socket) -> bool:
         return True
 
 
+def test_a_connection_answers_one_request_after_the_other_each_at_once(target: Target) -> None:
+    """The head of an answer is held until its body comes: to HEAD there is none."""
+    with socket.create_connection(("127.0.0.1", target.server.port), timeout=WITHIN) as link:
+        for method in ("HEAD", "GET", "HEAD", "GET"):
+            link.sendall(get("/api", method=method))
+            found = b""
+            while b"\r\n\r\n" not in found or (method == "GET" and not whole(found)):
+                found += link.recv(65536)
+            assert status(found) == 200, found
+            assert found.endswith(b"\r\n\r\n") == (method == "HEAD")
+
+
 def test_many_requests_at_once_on_one_connection_are_not_all_kept(target: Target) -> None:
     with target.forgets():
         said(target, get(f"{PODS}/x") * 20_000, 30)

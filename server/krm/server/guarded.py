@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from krm.server.limits import MAX_BODY, MAX_HEADER, body_too_large, head_too_large
 from krm.server.memory import Returns
@@ -49,6 +49,46 @@ class TooManyPipelined(Exception):
     """Ends the parsing of what else came with them."""
 
 
+# Bytes of a body's beginning that are copied behind their head: more cost more than what they save.
+JOINED = 128 * 1024
+
+
+class Joining:
+    """A transport that holds an answer's head until the first bytes of its body come: both go out as one TLS
+    record and one packet. All but writing is the transport's own."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: Union[bytes, memoryview]) -> None:
+        """A body that begins like a head is held too: what follows it, or the end of the answer, sends it."""
+        if self._head:
+            head, self._head = self._head, b""
+            if len(data) > JOINED:
+                self._transport.write(head)
+                self._transport.write(data)
+            else:  # not by writelines: asyncio's does not pause who writes (seen on Python 3.13.0)
+                self._transport.write(head + data)
+        elif data[:9] == b"HTTP/1.1 " and data[9:10] != b"1":  # 100 Continue is nobody's head
+            self._head = bytes(data)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Sends what is held."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        """Once all is sent."""
+        self.flush()
+        self._transport.close()
+
+
 class Guarded(Protocol):
     """HTTP/1.1 as uvicorn speaks it, within the bounds above."""
 
@@ -65,6 +105,7 @@ class Guarded(Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.transport: Any = Joining(transport)
         if len(self.connections) > self.most:
             self._refuse(unavailable(f"{self.most} connections are open here: try again later"))
             return
@@ -102,6 +143,10 @@ class Guarded(Protocol):
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
+
+    def on_response_complete(self) -> None:
+        self.transport.flush()  # to HEAD nothing follows the head
+        super().on_response_complete()
 
     def on_headers_complete(self) -> None:
         """Of httptools; h11 stops reading by itself while it answers."""
@@ -165,10 +210,8 @@ class Guarded(Protocol):
             self.transport.abort()
             return
         body = error.body()
-        head = (
-            b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-        )
-        self.transport.write(head % (error.code, HTTPStatus(error.code).phrase.encode(), len(body)) + body)
+        self.transport.write(_HEAD % (error.code, HTTPStatus(error.code).phrase.encode(), len(body)) + body)
+        self.transport.flush()
         self.loop.call_later(LAST_WORDS, self.transport.abort)
 
     def _end_timers(self) -> None:

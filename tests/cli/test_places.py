@@ -42,11 +42,46 @@ def test_a_context_is_made_chosen_and_read_from(
     assert krm("config", "current-context").returncode == 2
 
 
+def test_a_context_that_is_typed_is_never_passed_over(kept: KeptCluster, krm: Krm, config: Path) -> None:
+    """An answer of another place than the one that was named would look just as good."""
+    kept.kind("pods", {"default/web": pod()})
+    krm("config", "set-context", "away", "--url", "redis://127.0.0.1:1")
+    done = krm("get", "pods", "--context", "away")  # KRM_REDIS is set, and is no word of the command line
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "redis://127.0.0.1:1" in done.stderr
+    done = krm("get", "pods", "--context", "away", "--url", kept.url)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--context names a place to read from, and so does --url" in done.stderr
+    kubeconfig = config.with_name("kubeconfig")
+    kubeconfig.write_text('{"contexts": [{"name": "krm-a", "context": {}}], "current-context": "krm-a"}')
+    done = krm("get", "pods", "--context", "krm-b", "--kubeconfig", str(kubeconfig))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "has no context called 'krm-b' (there are: krm-a)" in done.stderr
+
+
 def test_what_is_not_given_stays_as_it_was(krm: Krm, config: Path) -> None:
     krm("config", "set-context", "a", "--url", "redis://h", "--token-file", "/t")
     krm("config", "set-context", "a", "--cluster", "prod")
     assert read(config).contexts["a"] == Context("redis://h", "prod", token_file="/t")
     assert krm("config", "set-context", "b").returncode == 2
+
+
+def test_a_context_that_could_never_be_read_from_is_refused_when_it_is_made(krm: Krm, config: Path) -> None:
+    done = krm("config", "set-context", "a", "--url", "foo")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "foo: unknown scheme" in done.stderr
+    assert not config.exists()
+
+
+def test_a_context_finds_its_files_from_every_folder(
+    krm: Krm, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(config.parent)
+    krm("config", "set-context", "a", "--url", "https://h", "--token-file", "token", "--ca", "ca")
+    folder = config.parent
+    assert read(config).contexts["a"] == Context(
+        "https://h", ca=str(folder / "ca"), token_file=str(folder / "token")
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,7 +153,7 @@ def test_each_shell_reads_its_script(krm: Krm, shell: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "regular file"), ("x" * 70_000, "at most"), ("\xe9", "cannot be read")],
+    [(None, "No such file"), ("x" * 70_000, "at most"), ("\xe9", "cannot be read")],
     ids=["absent", "too large", "no ASCII"],
 )
 def test_a_token_file_that_holds_none_is_refused_without_showing_it(

@@ -67,13 +67,14 @@ def kubectl(kubeconfig: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 def parts(kubeconfig: Path) -> Dict[str, Tuple[str, str, str]]:
     """context -> (server, CA as PEM, token)."""
-    found = kubeconfig.read_text()
-    servers = re.findall(r"server: (\S+)", found)
-    tokens = re.findall(r"token: (\S+)", found)
-    names = re.findall(r"current-context|^  name: (\S+)", found, re.M)[: len(servers)]
-    ca = re.findall(r"certificate-authority-data: (\S+)", found)[0]
-    pem = base64.b64decode(ca).decode()
-    return {name: (server, pem, token) for name, server, token in zip(names, servers, tokens)}
+    mark, _, plain = kubeconfig.read_text().partition("\n")
+    assert mark + "\n" == MARK
+    found = json.loads(plain)
+    pem = base64.b64decode(found["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
+    return {
+        cluster["name"]: (cluster["cluster"]["server"], pem, user["user"]["token"])
+        for cluster, user in zip(found["clusters"], found["users"])
+    }
 
 
 def status(server: str, pem: str, token: str, path: str = "/api/v1/nodes") -> int:

@@ -16,6 +16,7 @@ from typing import Any, Dict, Iterator, List
 import pytest
 from authorities import Authority
 from kept_cluster import KeptCluster, pod, wait_until
+from krm.cli.kubeconfig_out import Entry, text
 from krm.client import errors, wire
 from krm.client.client import Client, connect
 from krm.client.remote import _data
@@ -76,6 +77,26 @@ def test_over_tls_by_url_and_by_kubeconfig(kept: KeptCluster, rights: Path, tmp_
         path.write_text(json.dumps(config))
         with pytest.raises(errors.BadRequest, match="runs no exec"):
             connect(kubeconfig=str(path))
+
+
+def test_a_kubeconfig_that_krm_wrote_is_read_without_pyyaml_by_the_context_that_is_named(
+    kept: KeptCluster, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    path = tmp_path / "kubeconfig"
+    urls = {kept.name: served.url, "other": f"{served.url}/clusters/other"}
+    entries = [Entry(name, url, ALL) for name, url in urls.items()]
+    path.write_text(text(entries, Authority(tmp_path, "ca").pem))
+    assert connect(kubeconfig=str(path)).cluster == kept.name
+    assert connect(kubeconfig=str(path), context="krm-other").cluster == "other"
+    with pytest.raises(
+        errors.BadRequest, match=f"no context called 'other' .there are: krm-{kept.name}, krm-other."
+    ):
+        connect(kubeconfig=str(path), context="other")
+    with pytest.raises(errors.BadRequest, match="a context is one of a kubeconfig"):
+        connect(served.url, token=ALL, context="krm-other")
+    with pytest.raises(errors.BadRequest, match="context are for a krm server"):
+        connect(kept.url, context="krm-other")
 
 
 def test_a_token_that_is_refused_is_in_no_error(served: Served) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 
 from krm.cli.layout import Columns
 from krm.client.contexts import Context, Contexts, config_path, read, write
+from krm.client.direct import told
 from krm.client.errors import BadRequest
+from krm.store.url import parse
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,6 +55,12 @@ def _set(held: Contexts, args: argparse.Namespace) -> Context:
     """What is not given stays as it was."""
     given = {name: getattr(args, name) for name in ("url", "cluster", "kubeconfig", "ca", "token_file")}
     given = {name: value for name, value in given.items() if value}
+    for name in ("kubeconfig", "ca", "token_file"):
+        if name in given:
+            given[name] = os.path.abspath(given[name])  # it is read from wherever the next command is typed
+    if "url" in given and not given["url"].lower().startswith(("http:", "https:")):
+        with told():
+            parse(given["url"])
     before = held.contexts.get(args.name)
     if before is not None:
         return replace(before, **given)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import stat
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple
 from urllib.parse import quote
 
-from krm.cli.yamlout import to_yaml
 from krm.client.errors import BadRequest
 
 MARK = "# Written by krm up, which takes it away again when it ends.\n"
@@ -35,7 +35,10 @@ def server_url(base: str, cluster: str, first: bool) -> str:
 
 
 def text(entries: List[Entry], ca: bytes) -> str:
-    """YAML; the first entry's context is the current one."""
+    """JSON, so that krm's own client reads it without PyYAML; below a comment it is YAML too, which kubectl reads.
+
+    The first entry's context is the current one.
+    """
     data = base64.b64encode(ca).decode()
     clusters, users, contexts = [], [], []
     for one in entries:
@@ -51,7 +54,7 @@ def text(entries: List[Entry], ca: bytes) -> str:
         "contexts": contexts,
         "current-context": entries[0].context,
     }
-    return MARK + to_yaml(content)
+    return MARK + json.dumps(content, indent=2) + "\n"
 
 
 def require_free(path: Path) -> None:

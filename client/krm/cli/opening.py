@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import stat
 from contextlib import contextmanager
 from typing import Iterator, Optional
 
@@ -30,6 +31,8 @@ def open_client(args: argparse.Namespace, name: str = "krm-cli") -> Client:
         token=_token(chosen.token_file),
         ca=chosen.ca,
         kubeconfig=chosen.kubeconfig,
+        # Beside a kubeconfig that was typed --context is one of that file, as kubectl has it.
+        context=(args.place or "") if getattr(args, "server_kubeconfig", None) else "",
     )
 
 
@@ -41,11 +44,14 @@ def _place(args: argparse.Namespace) -> Optional[Context]:
         ca=getattr(args, "server_ca", None) or "",
         token_file=getattr(args, "server_token", None) or "",
     )
+    if given.url and getattr(args, "place", None):
+        raise BadRequest("--context names a place to read from, and so does --url: give one of them")
     if given.url or given.kubeconfig:
         return given
     if given != Context(""):
         raise BadRequest("--ca and --token-file go with --url https://...")
-    return None if os.environ.get("KRM_REDIS") else _context(args)
+    # What was typed goes before what the environment says.
+    return None if os.environ.get("KRM_REDIS") and not getattr(args, "place", None) else _context(args)
 
 
 def _token(path: str) -> str:
@@ -53,12 +59,15 @@ def _token(path: str) -> str:
     if not path:
         return ""
     try:
-        if not os.path.isfile(path) or os.path.getsize(path) > MAX_TOKEN:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_TOKEN:
             raise BadRequest(f"{path} holds no token: a regular file of at most {MAX_TOKEN} bytes is meant")
         with open(path, encoding="ascii") as file:
             return file.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the token in {path} cannot be read ({type(error).__name__})") from None
+    except OSError as error:
+        raise BadRequest(f"the token in {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadRequest(f"the token in {path} cannot be read: it is no ASCII") from None
 
 
 def _context(args: argparse.Namespace) -> Optional[Context]:

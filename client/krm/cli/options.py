@@ -107,7 +107,12 @@ def _where(command: Parser, contexts: bool = True) -> None:
 
 # Option, attribute, metavar, help.
 _OF_SERVERS = (
-    ("--context", "place", "NAME", "context of `krm config` (default: $KRM_CONTEXT, else its current one)"),
+    (
+        "--context",
+        "place",
+        "NAME",
+        "of --kubeconfig, else of `krm config` (default: $KRM_CONTEXT, else the current one)",
+    ),
     ("--kubeconfig", "server_kubeconfig", "FILE", "of a krm server, as `krm up --kubeconfig-out` writes it"),
     ("--token-file", "server_token", "FILE", "file with the token for a krm server"),
     ("--ca", "server_ca", "FILE", "certificate authorities of a krm server (default: the system's)"),
@@ -242,7 +247,7 @@ def _up(top: Parser, commands: Any, name: str) -> None:
         help="name in Redis (default: $KRM_CLUSTER, the context's name, demo, in-cluster)",
     )
     command.add_argument("--redis", metavar="URL", help="Redis URL (default: $KRM_REDIS, else an embedded one)")
-    command.add_argument("--kinds", metavar="A,B", help="kinds to keep (default: the 17 of docs/cli.md)")
+    command.add_argument("--kinds", metavar="A,B", help="kinds to keep (default: the 17 of `krm streamer --help`)")
     command.add_argument(
         "--namespaces", metavar="A,B", help="keep these namespaces alone (default: the whole cluster)"
     )

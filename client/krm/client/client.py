@@ -45,21 +45,22 @@ def connect(
     token: str = "",
     ca: str = "",
     kubeconfig: str = "",
+    context: str = "",
 ) -> Client:
     """Reaches Redis, or a krm server, and finds the cluster there.
 
     url: of Redis, or http(s):// of a server; default KRM_REDIS, else the `krm up` of this machine. cluster:
     default KRM_CLUSTER, else the only one in that Redis, or the server's first. name: shown in Redis' CLIENT LIST.
-    Of a server: token (bearer), ca (PEM file, default the system's), or a kubeconfig (path) in place of all three.
+    Of a server: token (bearer), ca (PEM file, default the system's), or a kubeconfig (path) and a context of it.
     Raises Unreachable, Refused, UnknownCluster, BadRequest (the URL), Nowhere.
     """
     place = Place("", cluster) if kubeconfig and url is None else locate(url, cluster)
     if kubeconfig or place.url.lower().startswith(("http:", "https:")):
         from krm.client.remote import open_remote  # who reads from Redis needs no HTTP
 
-        return Client(open_remote(place.url, place.cluster, token, ca, kubeconfig))
-    if token or ca:
-        raise BadRequest("token and ca are for a krm server (https://...); Redis' own stand in its URL")
+        return Client(open_remote(place.url, place.cluster, token, ca, kubeconfig, context))
+    if token or ca or context:
+        raise BadRequest("token, ca and context are for a krm server (https://...); Redis' own stand in its URL")
     with told():
         database = store.connect(place.url, name=name)
     return Client(Directory(database, place.cluster, place.pipelines))

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import ssl
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional
@@ -30,15 +31,18 @@ class Access(NamedTuple):
     context: Optional[ssl.SSLContext]  # None: the URL is plain http
 
 
-def access(path: str) -> Access:
-    """Of its current context. Raises BadRequest, NeedsPackage. No message holds what the file keeps secret."""
+def access(path: str, chosen: str = "") -> Access:
+    """Of the context that is chosen, else of its current one.
+
+    Raises BadRequest, NeedsPackage. No message holds what the file keeps secret.
+    """
     config = _parsed(path)
-    context = _named(path, config, "context", config.get("current-context"))
+    context = _named(path, config, "context", chosen or config.get("current-context"))
     cluster = _named(path, config, "cluster", context.get("cluster"))
     user = _named(path, config, "user", context.get("user")) if context.get("user") else {}
     url = cluster.get("server")
     if not isinstance(url, str) or not url:
-        raise BadRequest(f"{path}: its current context names no server")
+        raise BadRequest(f"{path}: its context names no server")
     for what in ("exec", "auth-provider", "username"):
         if user.get(what):
             raise BadRequest(f"{path}: krm's client takes a token or a client certificate, and runs no {what}")
@@ -53,7 +57,8 @@ def access(path: str) -> Access:
 def _parsed(path: str) -> Dict[str, Any]:
     raw = _bytes("", path)
     try:
-        found = json.loads(raw)
+        # JSON has no comments; the line that krm up writes above it is one of YAML's.
+        found = json.loads(b"\n".join(line for line in raw.splitlines() if not line.startswith(b"#")))
     except (ValueError, RecursionError):
         found = _of_yaml(path, raw)
     if not isinstance(found, dict):
@@ -77,11 +82,13 @@ def _of_yaml(path: str, raw: bytes) -> Any:
 def _named(path: str, config: Dict[str, Any], what: str, name: Any) -> Dict[str, Any]:
     """`clusters: [{name: X, cluster: {...}}]` -> the entry called `name`."""
     rows = config.get(what + "s")
-    for row in rows if isinstance(rows, list) else ():
+    rows = rows if isinstance(rows, list) else []
+    for row in rows:
         if isinstance(row, dict) and row.get("name") == name and isinstance(row.get(what), dict):
             found: Dict[str, Any] = row[what]
             return found
-    raise BadRequest(f"{path} has no {what} called {name!r}: which one is meant is said by its current-context")
+    names = [str(row["name"]) for row in rows if isinstance(row, dict) and row.get("name")]
+    raise BadRequest(f"{path} has no {what} called {name!r} (there are: {', '.join(names) or 'none'})")
 
 
 def _tls(path: str, cluster: Dict[str, Any], user: Dict[str, Any]) -> ssl.SSLContext:
@@ -134,7 +141,8 @@ def _beside(path: str, file: Any) -> str:
 def _bytes(path: str, file: Any) -> bytes:
     full = Path(_beside(path, file) if path else str(file))
     try:
-        if not full.is_file() or full.stat().st_size > MAX_FILE:
+        found = full.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE:
             raise BadRequest(f"{full} is no regular file of at most {MAX_FILE} bytes")
         return full.read_bytes()
     except OSError as error:

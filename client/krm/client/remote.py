@@ -247,20 +247,27 @@ class RemoteFollowed:
         """Its sockets are the source's."""
 
 
-def open_remote(url: str, cluster: Optional[str], token: str, ca: str, kubeconfig: str) -> Remote:
-    """The source of a URL, or of a kubeconfig's current context. Raises BadRequest, NeedsPackage, and as Remote."""
+def open_remote(
+    url: str, cluster: Optional[str], token: str, ca: str, kubeconfig: str, context: str = ""
+) -> Remote:
+    """The source of a URL, or of a kubeconfig's context ('' = its current one).
+
+    Raises BadRequest, NeedsPackage, and as Remote.
+    """
     if kubeconfig:
         if url or token or ca:
             raise errors.BadRequest("a kubeconfig names the server, its CA and the token: give no others beside it")
         from krm.client.kubeconfig import access
 
-        url, token, context = access(kubeconfig)
+        url, token, tls = access(kubeconfig, context)
+    elif context:
+        raise errors.BadRequest("a context is one of a kubeconfig: name that too")
     else:
-        context = tls_context(ca) if url.lower().startswith("https:") else None
+        tls = tls_context(ca) if url.lower().startswith("https:") else None
     named = "/clusters/" in url
     if cluster is not None and not named:
         url = f"{url.rstrip('/')}/clusters/{quote(cluster, safe='')}"
-    remote = Remote(Http(url, token, context), cluster)
+    remote = Remote(Http(url, token, tls), cluster)
     if cluster not in (None, remote.cluster):
         remote.close()
         raise errors.UnknownCluster(f"{remote.shown} is the cluster {remote.cluster}, not {cluster}")

@@ -23,6 +23,7 @@ from krm.server.identity import Gate, Open
 from krm.server.kept import Kept
 from krm.server.kubernetes import KubernetesApi
 from krm.server.listening import Port
+from krm.server.metrics import Metrics
 from krm.server.original import Original
 from krm.server.own_routes import own_routes
 from krm.server.past import Past
@@ -101,13 +102,16 @@ class Served:
     async def _serve(self) -> None:
         app = self._app = App(self._clusters[0], lambda: "")
         kept = Kept(1 << 26)
+        metrics = Metrics(kept)
         for name in self._clusters:
             hub = self.hubs[name] = Hub(self._database, name, self._loop)
             serving, gate = Serving(hub.catalog, kept, hub.now), self._gates.get(name, Open())
             hub.changed = serving.changed
             app.apis[name] = KubernetesApi(serving, gate)
-            routes = app.routes[name] = Routes(name, gate, Original(serving, gate).routes())
-            routes.add(own_routes(serving, gate, self.past, app.apis[name].streams, lambda: app.routes))
+            metrics.add(name, serving, app.apis[name].streams, gate)
+            routes = [*Original(serving, gate).routes(), metrics.route(name)]
+            app.routes[name] = Routes(name, gate, routes)
+            app.routes[name].add(own_routes(serving, gate, self.past, app.apis[name].streams, lambda: app.routes))
             hub.start()
         self.port = Port(app, "127.0.0.1", 0)
         self._ready.set()

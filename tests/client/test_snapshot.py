@@ -168,6 +168,16 @@ def test_one_object_of_a_namespaced_kind_needs_its_namespace(kept: KeptCluster, 
     assert client.get("widgets", "none", "a") is None
 
 
+def test_an_empty_namespace_is_never_read_as_one_without_objects(kept: KeptCluster, client: Client) -> None:
+    """It is a variable that was not set; None means all."""
+    kept.kind("pods", {"a/x": pod()})
+    kept.kind("nodes", {"/n": {}})
+    for read in (client.snapshot, client.table, client.changes, client.watch):
+        with pytest.raises(errors.BadRequest, match="the namespace is empty: leave it out to read all"):
+            read("pods", namespace="")  # type: ignore[operator]
+    assert client.snapshot("nodes", namespace="").keys() == ["/n"]
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["told by discovery", "not told yet"])
 def test_of_a_custom_kind_without_namespaces_a_namespace_is_ignored(
     kept: KeptCluster, client: Client, told: bool

@@ -43,7 +43,9 @@ def test_the_document_is_openapi_3_1_and_holds_every_route(served: Served) -> No
     own = {"kinds", "status", "drift", "clusters", "openapi.json"}
     of_kind = {"snapshots", "objects", "changes", "versions", "diffs"}
     wanted = {f"/krm/v1/{name}" for name in own} | {f"/krm/v1/{name}/{{kind}}" for name in of_kind}
-    assert wanted | {"/pods", "/nodes", "/services", "/ingress", "/pvcs", "/deployments"} <= set(found["paths"])
+    assert wanted | {"/metrics", "/pods", "/nodes", "/services", "/ingress", "/pvcs", "/deployments"} <= set(
+        found["paths"]
+    )
     names = [operation["get"]["operationId"] for operation in found["paths"].values()]
     assert len(set(names)) == len(names)
 

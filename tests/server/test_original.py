@@ -151,6 +151,7 @@ def test_who_is_not_known_gets_401_in_the_contracts_form(app: PaperApp) -> None:
         ("/pods?label_selector=a%3Db%3Dc", ""),
         ("/pods?name=", "name is empty"),
         ("/pods?namespace=", "namespace is empty"),
+        ("/pods?namespace=a&namespace=b", "more than once"),
         ("/pods?namespace=a%2Fb", "may not contain '/'"),
         ("/pods?name=..", "may not be '..'"),
         ("/pods?name=" + "x" * 2000, "more than"),

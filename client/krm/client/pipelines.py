@@ -117,7 +117,12 @@ class Pipelines:
             return None
 
     def scope(self, kind: str, namespace: Optional[str]) -> Optional[str]:
-        """The namespace to read: as kubectl, one that is named for a kind without namespaces is ignored."""
+        """The namespace to read: as kubectl, one that is named for a kind without namespaces is ignored.
+
+        Raises BadRequest: an empty name is mostly a variable that was never set, and nothing lies in it.
+        """
+        if namespace == "" and self.namespaced(kind):
+            raise errors.BadRequest(f"{kind} are namespaced, and the namespace is empty: leave it out to read all")
         return "" if namespace and self.namespaced(kind, namespace) is False else namespace
 
     def judged(self, kind: str, pipeline: str, head: Optional[Head], now: float) -> Trust:

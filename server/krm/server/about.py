@@ -68,6 +68,7 @@ class About:
         if kind and not replicas:
             attributes = Attributes(call.cluster, "list", parse_kind(kind), namespace=asked or "")
             await api.gate.check(call.user, attributes)
+            raise api.not_kept(parse_kind(kind), asked)
         found = await asyncio.gather(*[self._target(call, replica, asked) for replica in replicas])
         targets = [target for target in found if target is not None]
         if kind and replicas and not targets:

@@ -20,6 +20,7 @@ from krm.server.statuses import (
     ApiError,
     method_not_allowed,
     not_found,
+    nothing_found,
     only_namespaces,
     page_not_found,
     unavailable,
@@ -81,6 +82,8 @@ class KubernetesApi:
         await self._gate.check(user, request.asked)
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
+        if not self._catalog.kinds():
+            raise nothing_found()
         served = self._catalog.all_served()
         path = request.path.rstrip("/") or "/"
         if path == "/version":
@@ -92,6 +95,10 @@ class KubernetesApi:
                 return Answer(body, 200, discovery.AGGREGATED % version, [("Vary", "Accept")])
         found = discovery.document(path, served, request.headers.get("host", ""))
         if found is None:
+            if path == "/krm" or path.startswith("/krm/"):
+                raise ApiError(
+                    404, "NotFound", "there is no such path: /krm/v1/openapi.json names those there are", {}
+                )
             raise self._no_group(path.split("/")[2] if path.startswith("/apis/") else "")
         return Answer(indented(written(found)) if path == "/" else written(found) + b"\n")
 
@@ -147,6 +154,8 @@ class KubernetesApi:
 
     def _not_served(self, found: Target, served: Optional[Served]) -> ApiError:
         """A kind that is not kept is 404, never empty; of one that is warming its trust says more."""
+        if not self._catalog.kinds():
+            return nothing_found()
         if served is None:
             for replica in self._catalog.find(found.kind):
                 self._serving.trust(replica)

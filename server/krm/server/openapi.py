@@ -22,6 +22,7 @@ _MEANING = {
     414: "The query is too long.",
     429: "Too many at once: try again later.",
     500: "What krm holds of it is damaged, or krm failed.",
+    501: "The server lacks a package that this needs.",
     503: "There is nothing that could be said and be true: the kind's state, or who may read, is unknown.",
     504: "Not read in time.",
 }

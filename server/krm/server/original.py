@@ -25,7 +25,7 @@ from krm.server.paths import check_name
 from krm.server.replica import Replica
 from krm.server.routes import Call, ErrorForm, Parameter, Route, json_content
 from krm.server.serving import Serving
-from krm.server.statuses import ApiError, bad_request, only_namespaces, unavailable, written
+from krm.server.statuses import ApiError, bad_request, nothing_found, only_namespaces, unavailable, written
 from krm.server.web import Answer, Reply, of_error
 
 
@@ -132,6 +132,8 @@ class Original:
             for replica in self._catalog.find(kind):
                 self._serving.trust(replica)  # of one that is not known yet its state says more
                 raise unavailable(f"how {kind} are served was not told yet")
+            if not self._catalog.kinds():
+                raise nothing_found()
             raise ApiError(404, "NotFound", f"krm keeps no {kind} of this cluster: ask the API server")
         found = served.of(namespace)
         if found is None:

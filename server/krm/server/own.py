@@ -19,7 +19,7 @@ from krm.client.pipelines import allowed, since_held
 from krm.client.selection import Selection
 from krm.model import times
 from krm.model.head import Head
-from krm.model.kinds import parse_kind
+from krm.model.kinds import Kind, parse_kind
 from krm.model.trust import judge
 from krm.server.identity import Attributes, Gate, User
 from krm.server.kept import gzipped
@@ -87,16 +87,36 @@ class OwnApi:
         await self.gate.check(call.user, attributes)
         replicas = self.catalog.find(kind)
         if not replicas:
-            kept = ", ".join(str(one) for one in self.catalog.kinds()) or "none yet"
-            raise errors.UnknownKind(f"krm does not keep {kind} of {self.catalog.cluster} (kept: {kept})")
+            raise self.not_kept(kind)
+        self._check_place(kind, namespace, verb)
         for replica in replicas:
             if replica.namespace in ("", namespace):
                 whole = await self.may(call.user, "list", replica.kind, replica.namespace)
                 return Target(replica, namespace, whole, attributes)
-        if namespace is not None:  # which others are kept is for whoever may read all
-            raise errors.UnknownKind(f"krm does not keep {kind} of the namespace {namespace!r}")
+        if namespace is not None:
+            raise self.not_kept(kind, namespace)
         spaces = ", ".join(replica.namespace for replica in replicas)
         raise errors.UnknownKind(f"krm keeps {kind} of {spaces} only (--namespaces), not of all of them")
+
+    def not_kept(self, kind: Kind, namespace: Optional[str] = None) -> errors.UnknownKind:
+        """What whoever asks for it is told: no empty answer."""
+        if namespace is not None and self.catalog.find(kind):  # which others are kept is for whoever may read all
+            return errors.UnknownKind(f"krm does not keep {kind} of the namespace {namespace!r}")
+        kept = ", ".join(str(one) for one in self.catalog.kinds()) or "none yet"
+        return errors.UnknownKind(f"krm does not keep {kind} of {self.catalog.cluster} (kept: {kept})")
+
+    def _check_place(self, kind: Kind, namespace: Optional[str], verb: str) -> None:
+        """Where the kind cannot be, nothing would be found, as if there were none. Raises BadRequest."""
+        served = self.catalog.served(kind)
+        if served is None:
+            return
+        if not served.resource.namespaced:
+            if namespace:
+                raise errors.BadRequest(f"{kind} have no namespaces: leave namespace out")
+        elif namespace == "":
+            raise errors.BadRequest(f"{kind} are namespaced, and the namespace is empty: leave it out to read all")
+        elif namespace is None and verb == "get":
+            raise errors.BadRequest(f"{kind} are namespaced: give namespace=")
 
     async def review(self, call: Call, target: Target) -> Target:
         """Who it is, and what they may do, over again: a token and a right both end, and who may read on may

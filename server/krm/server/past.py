@@ -87,8 +87,12 @@ CODES: Dict[Type[KrmError], int] = {
 def told(error: KrmError) -> ApiError:
     """The client's error as an answer: the same name, the same words, and a state's trust."""
     details: Dict[str, Any] = {}
+    message = str(error)
+    if isinstance(error, errors.Unreachable):  # where Redis is, is for whoever runs this server
+        log.warning("%s", error)
+        message = "Redis does not answer, and what was asked for is not in this server's memory: try again"
     code = next((code for one, code in CODES.items() if isinstance(error, one)), 500)
     if isinstance(error, errors.NotTrusted):
         details = {"kind": error.kind, "trust": error.trust.to_dict()}
     retry = 1 if code == 503 else None
-    return ApiError(code, type(error).__name__, str(error), details, retry)
+    return ApiError(code, type(error).__name__, message, details, retry)

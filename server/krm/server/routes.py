@@ -168,6 +168,8 @@ class Routes:
                 if name not in known:
                     takes = ", ".join(known) or "none"
                     raise bad_request(f"{quoted(name[:40])} is no parameter of {route.path} (it takes: {takes})")
+            if request.twice:
+                raise bad_request(f"{quoted(request.twice[:40])} stands there more than once: which one is meant?")
         return await route.handle(Call(request, user, self.cluster, path, query))
 
 

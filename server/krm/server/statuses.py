@@ -110,6 +110,11 @@ def unknown_resource() -> ApiError:
     return ApiError(404, "NotFound", "the server could not find the requested resource", {})
 
 
+def nothing_found() -> ApiError:
+    """503 of a server that has found no kind at all: what it does not know it cannot call absent."""
+    return unavailable("nothing of this cluster was found in Redis yet: do its stages run?")
+
+
 def only_namespaces(kind: Kind, namespaces: Sequence[str], asked: str) -> ApiError:
     """404 of a read of all namespaces, or another one, where krm keeps some alone: never a part of the answer.
 

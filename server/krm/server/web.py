@@ -58,6 +58,7 @@ class Request:
             self._header(name.decode("latin-1"), value.decode("latin-1"))
         self._query: bytes = scope.get("query_string", b"")
         self._parameters: Optional[Dict[str, str]] = None
+        self.twice = ""  # a parameter that stands there more than once, known after query()
         self.target_size = len(scope.get("raw_path") or b"") + len(self._query)  # bytes
         self.cluster = ""  # whose path it is
         self.user: Optional[User] = None  # who asks, once that is known
@@ -88,6 +89,8 @@ class Request:
             raise bad_request("the query is no URL-encoded text, or has too many parameters") from None
         found: Dict[str, str] = {}
         for name, value in pairs:
+            if name in found:
+                self.twice = self.twice or name
             found.setdefault(name, value)
         return found
 

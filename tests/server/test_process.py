@@ -40,6 +40,8 @@ def free_port() -> int:
         (["--client-ca", "ca.crt"], "--client-ca needs TLS"),
         (["--tls-cert", "/no/a.crt", "--tls-key", "/no/a.key"], "/no/a.crt: No such file or directory"),
         (["--address", "192.0.2.1", "--auth", "none"], "--auth none serves everyone who reaches 192.0.2.1"),
+        (["--token-file", "t.csv"], "--token-file is of --auth token-file, and this is --auth none"),
+        (["--audience", "krm"], "--audience is of --auth kubernetes, and this is --auth none"),
     ],
 )
 def test_what_it_may_not_be_is_refused_with_a_sentence(kept: KeptCluster, arguments: List[str], said: str) -> None:

@@ -91,6 +91,7 @@ def main() -> int:
     from krm.server import listening
 
     try:
+        _fit_together(settings)
         certificates = _certificates(settings)
         if not listening.is_loopback(settings.address):
             _fit_for_others(settings, certificates)
@@ -101,7 +102,7 @@ def main() -> int:
 
 
 class Refused(Exception):
-    """Settings that would hand the cluster to whoever comes by."""
+    """Settings that would hand the cluster to whoever comes by, or that contradict one another."""
 
 
 def _certificates(settings: Settings) -> Optional[Certificates]:
@@ -112,6 +113,16 @@ def _certificates(settings: Settings) -> Optional[Certificates]:
     if not settings.tls_cert:
         return None
     return Certificates(settings.tls_cert, settings.tls_key, settings.client_ca)
+
+
+def _fit_together(settings: Settings) -> None:
+    """Whoever names a token file does not mean that everyone may read."""
+    for option, given, auth in (
+        ("--token-file", settings.token_file, "token-file"),
+        ("--audience", settings.audience, "kubernetes"),
+    ):
+        if given and settings.auth != auth:
+            raise Refused(f"{option} is of --auth {auth}, and this is --auth {settings.auth}: name one of the two")
 
 
 def _fit_for_others(settings: Settings, certificates: Optional[Certificates]) -> None:

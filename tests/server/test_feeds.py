@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import time
+import warnings
 from dataclasses import replace
 from typing import List
 
+import pytest
 from kept_cluster import KeptCluster, pod, wait_until
 from kind_pen import Pen
 from krm.server.feeds import PROMPT, Feed, offset_of
+from krm.server.hub import Hub
 from krm.server.replica import Replica
 from krm.store.connect import connect
 from krm.store.keys import Keys
 from krm.store.publish import Writer
-from served_cluster import Served
+from served_cluster import Served, quick
 
 
 def replica_of(served: Served, kept: KeptCluster) -> Replica:
@@ -80,3 +85,28 @@ def test_an_entry_that_cannot_be_read_is_passed_by_a_load(kept: KeptCluster) -> 
     finally:
         feed.stop()
         feed.join(10)
+
+
+def test_a_thread_that_outlives_the_event_loop_says_nothing_on_stderr(kept: KeptCluster) -> None:
+    loop = asyncio.new_event_loop()
+    hub = Hub(kept.database, kept.name, loop)
+    loop.close()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(RuntimeError):
+            hub._on_loop(lambda: None)
+        gc.collect()
+    assert [str(one.message) for one in said] == []
+
+
+def test_a_cluster_of_which_nothing_is_in_redis_is_told_once(
+    kept: KeptCluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most often it is a wrong --cluster."""
+    quick(monkeypatch)
+    with Served(kept.url, [kept.name]) as served:
+        wait_until(lambda: caplog.messages)
+        kept.kind("pods", {"a/x": pod()})
+        served.settle(kept)
+    (said,) = [message for message in caplog.messages if "is in this Redis" in message]
+    assert f"nothing of {kept.name} is in this Redis yet" in said

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import time
+from concurrent.futures import Future
 from typing import Any, Callable, Dict, List, Tuple
 
 from krm.client.directory import Directory
@@ -68,11 +69,18 @@ class Hub:
         return time.monotonic() - self._began < WARM_WITHIN
 
     def _look(self) -> None:
-        directory = None
+        directory, told = None, False
         while not self._stop.is_set():
             try:
                 directory = directory or Directory(self._database, self.catalog.cluster)
-                for kind, namespace in directory.pipelines(anew=True):
+                found = directory.pipelines(anew=True)
+                if not found and not told:
+                    told = True
+                    log.warning(
+                        "nothing of %s is in this Redis yet: do its stages run, and is that its name (--cluster)?",
+                        self.catalog.cluster,
+                    )
+                for kind, namespace in found:
                     if (kind, namespace) not in self._feeds:
                         self._add(kind, namespace)
             except KrmError as error:
@@ -94,10 +102,18 @@ class Hub:
         self.changed(replica)
 
     def _on_loop(self, work: Callable[[], Any]) -> Any:
-        async def run() -> Any:
-            return work()
+        """What `work` gives there. Raises what it raises, and RuntimeError where the loop has ended."""
+        done: Future[Any] = Future()
 
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except Exception as error:  # noqa: BLE001 - the caller raises it
+                done.set_exception(error)
+
+        # No coroutine: on a loop that has ended nobody would await it, and Python would say so on stderr.
+        self._loop.call_soon_threadsafe(run)
+        return done.result()
 
 
 def is_read(replica: Replica) -> bool:

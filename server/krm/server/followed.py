@@ -195,9 +195,6 @@ class Followed:
         right, said, beat_at = _Right(api, call, target), "", 0.0
         while not self._streams.closing:
             await right.renew()
-            page = await self._page(call, right.target, selection, since, min(1.0, right.left))
-            since = page.place
-            await self._write(page, right, write)
             head, now = api.head(replica), api.serving.now(replica)
             state = judge(seen_by(right.target, head), now).state
             if state != said or time.monotonic() >= beat_at:
@@ -206,6 +203,9 @@ class Followed:
                 self._streams.sent += 1
                 said, beat_at = state, time.monotonic() + BEAT
             api.judged(call, right.target, head, now, holds(head, replica))
+            page = await self._page(call, right.target, selection, since, min(1.0, right.left))
+            since = page.place
+            await self._write(page, right, write)
 
     async def _write(self, page: Page, right: _Right, write: Write) -> None:
         """Its changes in pieces, each once the one before is on its way; what a slow reader has no right to any

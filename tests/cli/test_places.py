@@ -10,8 +10,11 @@ from typing import Callable, List, Optional
 
 import pytest
 from kept_cluster import KeptCluster, pod
+from krm.client.client import connect
 from krm.client.contexts import Context, Contexts, config_path, read, write
 from krm.client.errors import Nowhere
+from krm.server.tokenfile import TokenFile
+from served_cluster import Served, quick
 
 Krm = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -170,3 +173,31 @@ def test_a_token_file_that_holds_none_is_refused_without_showing_it(
 
 def test_a_token_without_a_server_is_a_wrong_command_line(krm: Krm) -> None:
     assert krm("get", "pods", "--ca", "/x").returncode == 2
+
+
+def test_whoever_may_read_one_namespace_reads_it_with_every_command(
+    kept: KeptCluster, krm: Krm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    rights, token = tmp_path / "rights.csv", tmp_path / "token"
+    rights.write_text("one-0123456789abcdef,tenant,2,,a/*\n")
+    rights.chmod(0o600)
+    token.write_text("one-0123456789abcdef\n")
+    pods = kept.kind("pods", {"a/x": pod(), "b/y": pod()})
+    with connect(kept.url, kept.name) as client:
+        start = client.snapshot("pods").token
+    pods.publish(("a/x", pod(node="n2")))
+    with Served(kept.url, [kept.name], {kept.name: TokenFile(str(rights))}) as served:
+        served.settle(kept)
+        where = ("--url", served.url, "--token-file", str(token))
+        for words in (
+            ("get", "pods"),
+            ("describe", "pods", "x"),
+            ("changes", "pods", "--since", start, "--for", "200ms"),
+            ("diff", "pods", start),
+        ):
+            done = krm(*words, "-n", "a", *where)
+            assert (done.returncode, done.stderr) == (0, ""), words
+            assert "x" in done.stdout
+            refused = krm(*words, "-n", "b", *where)
+            assert (refused.returncode, "answered 403" in refused.stderr) == (1, True), words

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 3 where it answered but the kind was not live, at the start or later."""
     client = open_client(args)
     kind = resolve(client, args.kind)
-    teller = Teller(kind, client.checked_trust(kind, args.stale_ok))
+    teller = Teller(kind, client.checked_trust(kind, args.namespace, args.stale_ok))
     deadline: Optional[float] = None if args.seconds is None else time.monotonic() + args.seconds
     kept = client.changes(kind, args.since, args.namespace, stale_ok=args.stale_ok)
     printer = _Printer(args.output)

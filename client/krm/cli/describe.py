@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     client = open_client(args)
     kind = resolve(client, word)
     namespace = "" if is_cluster_scoped(kind) else (args.namespace or "default")
-    trust = client.checked_trust(kind, args.stale_ok)
+    trust = client.checked_trust(kind, namespace or None, args.stale_ok)
     obj = client.get(kind, name or args.name, namespace, stale_ok=args.stale_ok)
     if obj is None:
         say(f'Error from krm (NotFound): {kind} "{name or args.name}" not found')

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 3 where it answered but the kind is not live. Finding differences is no error."""
     client = open_client(args)
     kind = resolve(client, args.kind)
-    trust = client.checked_trust(kind, args.stale_ok)
+    trust = client.checked_trust(kind, args.namespace, args.stale_ok)
     found = client.diff(kind, args.a, args.b, args.namespace, stale_ok=args.stale_ok)
     coloured = wants_colour(sys.stdout)
     for difference in found:

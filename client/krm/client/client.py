@@ -117,11 +117,9 @@ class Client:
         """What each kind is worth now. Never raises for a state."""
         return self.directory.status()
 
-    def trust(self, kind: str) -> Trust:
-        """What this kind is worth now. Never raises for a state."""
-        return self._trust(self.resolve(kind), None)
-
-    def _trust(self, kind: str, namespace: Optional[str]) -> Trust:
+    def trust(self, kind: str, namespace: Optional[str] = None) -> Trust:
+        """What this kind, or one namespace of it, is worth now. Never raises for a state."""
+        kind, namespace = self._named(kind, namespace)
         pipelines = [(kind, pipeline) for pipeline in self._pipelines.of(kind, namespace)]
         found = self.directory.status(pipelines, namespace)
         return worst([(status.namespace, status.trust) for status in found])
@@ -199,7 +197,7 @@ class Client:
     ) -> List[Difference]:
         """What differs between two moments (b: default now), sorted by key. Raises as `at`."""
         kind, namespace = self._named(kind, namespace)
-        allowed(kind, self._trust(kind, namespace), stale_ok, True)
+        allowed(kind, self.trust(kind, namespace), stale_ok, True)
         ends = (
             {end.pipeline: end.token for end in self._pipelines.moment(kind, b, namespace)}
             if b is not None
@@ -234,7 +232,7 @@ class Client:
         """
         kind, namespace = self._named(kind, namespace)
         selection = Selection(kind, label_selector, field_selector, namespace)
-        allowed(kind, self._trust(kind, namespace), stale_ok, True)
+        allowed(kind, self.trust(kind, namespace), stale_ok, True)
         watch = self._open_watch(kind, since, selection)
         deadline = None if timeout is None else time.monotonic() + timeout
         return self._follow(watch, kind, stale_ok, deadline, on_trust or _ignored)
@@ -285,7 +283,7 @@ class Client:
     ) -> Changes:
         """What was published after the token `since` (default: all that is kept), up to now. Raises as `watch`."""
         kind, namespace = self._named(kind, namespace)
-        allowed(kind, self._trust(kind, namespace), stale_ok, True)
+        allowed(kind, self.trust(kind, namespace), stale_ok, True)
         if since is None:
             since = self._first_place(kind, namespace)
         found: List[Change] = []
@@ -315,9 +313,9 @@ class Client:
             tokens.append((pipeline, str(Token(head.incarnation, head.oldest))))
         return join_tokens(tokens)
 
-    def checked_trust(self, kind: str, stale_ok: bool = False) -> Trust:
-        """The kind's trust; raises the state's error where it is not live, unless stale_ok."""
-        return allowed(kind, self.trust(kind), stale_ok, True)
+    def checked_trust(self, kind: str, namespace: Optional[str] = None, stale_ok: bool = False) -> Trust:
+        """As `trust`; raises the state's error where it is not live, unless stale_ok."""
+        return allowed(kind, self.trust(kind, namespace), stale_ok, True)
 
     def get(self, kind: str, name: str, namespace: str = "", stale_ok: bool = False) -> Optional[KubernetesObject]:
         """One object by its key alone, without reading the others; None where there is none.

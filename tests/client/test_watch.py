@@ -186,3 +186,11 @@ def test_a_difference_goes_both_ways(kept: KeptCluster, client: Client) -> None:
     assert client.diff("pods", three) == []
     (first,) = [one for one in client.diff("pods", int(one.rpartition(":")[2]) - 1, two) if one.key == "a/x"]
     assert (first.before.spec.node_name, first.after.spec.node_name) == ("n0", "n1")  # type: ignore[union-attr]
+
+
+def test_an_empty_token_is_refused_and_never_read_as_now(kept: KeptCluster, client: Client) -> None:
+    """It is a variable that was not set: what had come since would be lost without a word."""
+    kept.kind("pods", {"a/x": pod()})
+    for read in (client.watch, client.changes):
+        with pytest.raises(errors.BadRequest, match="'' is no token"):
+            list(read("pods", since=""))

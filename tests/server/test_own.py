@@ -341,6 +341,7 @@ def test_reads_of_the_past_are_bounded_in_number_and_time(world: World, monkeypa
         "snapshots/pods?stale_ok=maybe",
         "snapshots/pods?held=x",
         "changes/pods?since=x",
+        "changes/pods?since=",
         "changes/pods?wait=-1",
         "changes/pods?wait=1e9",
         "objects/pods",

@@ -103,8 +103,10 @@ class Followed:
 
     def _since(self, call: Call, target: Target) -> str:
         """The place to go on from; '' = nothing is kept now. Raises BadRequest, Expired."""
-        text = call.query.get("since") or call.request.headers.get("last-event-id", "")
-        if not text:
+        text = call.query.get("since")
+        if text is None:
+            text = call.request.headers.get("last-event-id") or None
+        if text is None:
             return str(target.replica.token)
         tokens = split_tokens(text)
         since = tokens.get(target.replica.namespace, tokens.get(""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import subprocess
@@ -17,7 +18,7 @@ from krm.cli.checks import Source, leave_source
 from krm.cli.doctor import signed
 from krm.cli.main import EXIT_CODES, parser
 from krm.cli.options import COMMANDS, STAGES
-from krm.client.errors import Nowhere
+from krm.client.errors import Nowhere, UnknownCluster
 from krm.client.locate import Place, announce, locate, running_here, state_folder
 from krm.simulator.kubeconfig import write_kubeconfig
 from krm.simulator.server import Server as Simulator
@@ -298,6 +299,16 @@ def test_the_running_krm_up_is_found_and_a_dead_one_is_not(environment: Dict[str
     (path.parent / "up-1x.json").write_text("[" * 10)
     assert [state["cluster"] for state in running_here(environment)] == ["demo"]
     assert not other.exists()
+
+
+def test_two_krm_up_of_one_name_are_told_apart_by_their_redis(environment: Dict[str, str]) -> None:
+    """As two demos are: no --cluster could choose between them."""
+    path = announce("unix:///a.sock", "demo", "/logs", environment)
+    other = {"pid": os.getppid(), "url": "unix:///b.sock", "cluster": "demo", "logs": ""}
+    path.with_name(f"up-{os.getppid()}.json").write_text(json.dumps(other))
+    for cluster in (None, "demo"):
+        with pytest.raises(UnknownCluster, match=r"--redis or KRM_REDIS \(unix:///a\.sock, unix:///b\.sock\)"):
+            locate(None, cluster, environment)
 
 
 def test_before_its_stages_have_written_a_krm_up_is_warming_not_unknown(

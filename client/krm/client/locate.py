@@ -40,8 +40,15 @@ def locate(url: Optional[str], cluster: Optional[str], environment: Mapping[str,
             " or name it with --redis URL or KRM_REDIS"
         )
     if len(running) > 1:
-        names = ", ".join(sorted(str(state["cluster"]) for state in running))
-        raise UnknownCluster(f"several clusters are kept here ({names}): choose with --cluster or KRM_CLUSTER")
+        names = sorted({str(state["cluster"]) for state in running})
+        if len(names) == 1:  # their names do not tell them apart: their Redis does
+            urls = ", ".join(sorted(str(state["url"]) for state in running))
+            raise UnknownCluster(
+                f"{names[0]} is kept here more than once: choose with --redis or KRM_REDIS ({urls})"
+            )
+        raise UnknownCluster(
+            f"several clusters are kept here ({', '.join(names)}): choose with --cluster or KRM_CLUSTER"
+        )
     return Place(str(running[0]["url"]), str(running[0]["cluster"]), _pipelines(running[0].get("pipelines")))
 
 

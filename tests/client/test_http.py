@@ -135,6 +135,12 @@ def test_an_error_is_one_class_with_the_servers_words_and_asked_once(
     assert len(server.asked) == 1
 
 
+def test_a_page_that_another_server_has_not_is_no_kind_that_krm_does_not_keep() -> None:
+    server = Scripted(answer(404, b"<html>Not Found</html>"))
+    with pytest.raises(errors.Unreachable, match="is it krm's server"):
+        Http(server.url).get("/pods")
+
+
 def test_an_answer_that_drops_in_ends_at_the_deadline() -> None:
     server = Scripted(*[drop_by_drop] * 3)
     begun = time.monotonic()

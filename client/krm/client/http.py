@@ -154,6 +154,8 @@ def checked(name: str, response: Response) -> Response:
     """The response where it is a success. `name`: of the server, for errors."""
     if response.status == 200:
         return response
+    if response.status == 404 and not _told(response):
+        raise Unreachable(f"{name} answered 404, and not in krm's words: is it krm's server?")
     raise error_of(response.status)(f"{name} answered {response.status}: {message(response)}")
 
 
@@ -169,17 +171,22 @@ def error_of(status: int) -> Type[KrmError]:
 def message(response: Response) -> str:
     """What the server says of it: of a Status, of the original contract's errors, of anything else."""
     text = response.body[: 4 * _MAX_SAID].decode("utf-8", "replace")
-    try:
-        found: Any = json.loads(response.body)
-    except (ValueError, RecursionError):
-        found = None
-    if isinstance(found, dict):
-        text = str(found.get("message") or found.get("error") or text)
+    found = _told(response)
+    text = str(found.get("message") or found.get("error") or text)
     said = "".join(char if char.isprintable() else " " for char in text)
     return said.strip()[:_MAX_SAID] or "no word of why"
 
 
 # --- parts
+
+
+def _told(response: Response) -> Dict[str, Any]:
+    """An error's JSON object; {} where it is none."""
+    try:
+        found: Any = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _parsed(url: str) -> Tuple[bool, str, int, str]:

@@ -107,11 +107,16 @@ def test_metadata_alone() -> None:
     )
 
 
-def test_events_and_bookmarks_are_lines() -> None:
+def test_events_are_lines() -> None:
     assert event("M", b"{}") == b'{"type":"MODIFIED","object":{}}\n'
-    assert Writer(PODS).bookmark(PLAIN, "9") == (
-        b'{"type":"BOOKMARK","object":{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"9"}}}\n'
-    )
+
+
+def test_a_bookmark_shows_an_object_of_nothing_but_a_version() -> None:
+    writer = Writer(PODS)
+    shown = b'{"kind":"%s","apiVersion":"%s","metadata":{"resourceVersion":"9"}}'
+    assert writer.object(PLAIN, writer.mark("9")) == shown % (b"Pod", b"v1")
+    metadata = writer.object(Form(METADATA, "v1"), writer.mark("9"))
+    assert metadata == shown % (b"PartialObjectMetadata", b"meta.k8s.io/v1")
 
 
 def test_what_left_a_selection_is_the_old_object_at_the_new_version() -> None:

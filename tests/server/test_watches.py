@@ -111,7 +111,7 @@ def test_without_a_version_all_that_there_is_comes_first_in_the_order_of_lists()
 
 @pytest.mark.parametrize(
     "query",
-    [{"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}, {}],
+    [{"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}, {}, {"resourceVersion": "0"}],
 )
 def test_the_end_of_the_beginning_is_marked_for_who_takes_bookmarks(query: Dict[str, str]) -> None:
     replica = loaded(pod("n/x", 5))
@@ -210,3 +210,23 @@ def test_a_table_names_its_columns_in_the_first_event_alone() -> None:
     tables = [one["object"] for one in sent(watch)]
     assert [bool(one["columnDefinitions"]) for one in tables] == [True, False, False]
     assert [one["rows"][0]["cells"][0] for one in tables] == ["x", "y", "x"]
+
+
+@pytest.mark.parametrize("query", [{"resourceVersion": "100"}, {"resourceVersion": "0", "labelSelector": "a=1"}])
+def test_a_table_that_begins_with_a_change_names_its_columns_too(query: Dict[str, str]) -> None:
+    """`kubectl get --watch-only --output-watch-events` has no other place to learn them from."""
+    replica = loaded(pod("n/x", 5))
+    watch = watching(replica, form=Form(TABLE, "v1"), **query)
+    assert sent(watch) == []
+    change(replica, (MODIFIED, pod("n/x", 101, "a=1")), (MODIFIED, pod("n/x", 102, "a=1")))
+    change(replica, (MODIFIED, pod("n/x", 103, "a=1")))
+    assert [bool(one["object"]["columnDefinitions"]) for one in sent(watch)] == [True, False, False]
+
+
+def test_a_bookmark_of_a_table_is_a_table_with_its_mark_in_a_row() -> None:
+    query = {"allowWatchBookmarks": "true", "labelSelector": "a=1"}
+    (mark,) = sent(watching(loaded(pod("n/x", 5)), form=Form(TABLE, "v1"), **query))
+    (row,) = mark["object"]["rows"]
+    assert (mark["type"], mark["object"]["metadata"]) == ("BOOKMARK", {"resourceVersion": "100"})
+    assert len(row["cells"]) == len(mark["object"]["columnDefinitions"])
+    assert row["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}

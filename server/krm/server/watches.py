@@ -6,10 +6,9 @@ budget, so a reader that never reads costs no memory. One that falls out of the 
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Callable, Dict, Hashable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from krm.model.messages import ADDED, DELETED, MODIFIED
+from krm.model.messages import ADDED, BOOKMARK, DELETED, MODIFIED
 from krm.model.records import Envelope
 from krm.server.lists import Forms, matches
 from krm.server.negotiation import TABLE, Form
@@ -63,10 +62,11 @@ class Lines:
         self._chunks: Dict[Tuple[int, str, Form], Chunk] = {}
         self._chunks_of, self._chunks_size = (0, 0), 0
 
-    def chunk(self, plan: Plan, position: int, now: float) -> Optional[Chunk]:
-        """The next events; None where the place is lost."""
+    def chunk(self, plan: Plan, position: int, now: float, first: bool) -> Optional[Chunk]:
+        """The next events; None where the place is lost. `first`: nothing was told before, so the first line of a
+        Table names its columns."""
         if plan.form.name == TABLE or plan.options.selects:
-            return self._chunk(plan, position, now)
+            return self._chunk(plan, position, now, first)
         state = (self._replica.epoch, self._replica.end)
         if self._chunks_of != state:
             self._chunks_of, self._chunks_size = state, 0
@@ -74,13 +74,13 @@ class Lines:
         key = (position, plan.namespace, plan.form)
         found = self._chunks.get(key)
         if found is None:
-            found = self._chunk(plan, position, now)
+            found = self._chunk(plan, position, now, first)
             if found is not None and self._chunks_size + len(found.lines) <= self.KEPT:
                 self._chunks[key] = found
                 self._chunks_size += len(found.lines)
         return found
 
-    def _chunk(self, plan: Plan, position: int, now: float) -> Optional[Chunk]:
+    def _chunk(self, plan: Plan, position: int, now: float, first: bool) -> Optional[Chunk]:
         events = self._replica.events(position, LOOK)
         if events is None:
             return None
@@ -92,7 +92,7 @@ class Lines:
             seen = transition(one, plan.options) if one.key.startswith(prefix) else None
             if seen is None:
                 continue
-            lines.append(self._told(plan, position, one, seen, now))
+            lines.append(self._told(plan, position, one, seen, now, first and not lines))
             size += len(lines[-1])
             if len(lines) >= BURST or size >= BURST_BYTES:
                 break
@@ -118,19 +118,21 @@ class Lines:
             self._held = (question, found)
         return self._held[1]
 
-    def bookmark(self, plan: Plan, ends_initial: bool = False) -> bytes:
+    def bookmark(self, plan: Plan, rv: str, now: float, first: bool, ends_initial: bool = False) -> bytes:
         """How far the watch has come."""
-        return self._forms.writer.bookmark(plan.form, self._replica.rv, ends_initial)
+        return self._line(plan, BOOKMARK, self._forms.writer.mark(rv, ends_initial), now, first)
 
-    def _told(self, plan: Plan, position: int, one: Event, seen: Tuple[str, Envelope], now: float) -> bytes:
+    def _told(
+        self, plan: Plan, position: int, one: Event, seen: Tuple[str, Envelope], now: float, first: bool
+    ) -> bytes:
         """An event's line. Watchers of one form share it, unless it holds an age or an object as it was before."""
         type_, envelope = seen
         if plan.form.name == TABLE or envelope is not one.envelope:
-            return self._line(plan, type_, envelope, now, first=False)
+            return self._line(plan, type_, envelope, now, first)
         key = (position, type_, plan.form)
         found = self._kept.get(key)
         if found is None:
-            found = self._kept[key] = self._line(plan, type_, envelope, now, first=False)
+            found = self._kept[key] = self._line(plan, type_, envelope, now, first)
             self._size += len(found)
             while self._size > self.KEPT:
                 self._size -= len(self._kept.pop(next(iter(self._kept))))
@@ -197,10 +199,16 @@ class Watch:
         self._position = replica.end
         if not synthetic:
             return
-        self._pending = self._lines.initial(self._plan, now)
-        # Since 1.34 the end is marked too where a watch just begins from nothing.
-        if options.bookmarks and (options.initial_events or not options.resource_version):
-            self._pending = chain(self._pending, [self._lines.bookmark(self._plan, True)])
+        self._pending = self._beginning(self._lines.initial(self._plan, now), replica.rv, now)
+
+    def _beginning(self, added: Iterator[bytes], rv: str, now: float) -> Iterator[bytes]:
+        """All that there was at `rv`, and a mark where it ends for who takes bookmarks."""
+        first = True
+        for line in added:
+            yield line
+            first = False
+        if self._plan.options.bookmarks:
+            yield self._lines.bookmark(self._plan, rv, now, first, ends_initial=True)
 
     def _find(self) -> None:
         """The place after what the client has seen, once the replica has come as far."""
@@ -231,13 +239,13 @@ class Watch:
         if self._ahead:
             self._find()
             return b""
-        found = self._lines.chunk(self._plan, self._position, now)
+        found = self._lines.chunk(self._plan, self._position, now, not self.told)
         if found is None:
             return self._lost()
         moved = found.after != self._position
         self._position = found.after
         self.told += found.told
-        return found.lines if found.lines or moved else self._due_bookmark()
+        return found.lines if found.lines or moved else self._due_bookmark(now)
 
     def _lost(self) -> bytes:
         """Its last line."""
@@ -273,19 +281,19 @@ class Watch:
                 due = min(due, self._deadline - BOOKMARK_BEFORE_END)
         return max(0.0, due - self._clock())
 
-    def _due_bookmark(self) -> bytes:
+    def _due_bookmark(self, now: float) -> bytes:
         if not self._plan.options.bookmarks:
             return b""
-        now = self._clock()
-        last = not self._last_bookmark_sent and now >= self._deadline - BOOKMARK_BEFORE_END
-        if not last and now < self._bookmark_at:
+        at = self._clock()
+        last = not self._last_bookmark_sent and at >= self._deadline - BOOKMARK_BEFORE_END
+        if not last and at < self._bookmark_at:
             return b""
         self._last_bookmark_sent = self._last_bookmark_sent or last
-        self._bookmark_at = now + BOOKMARK_EVERY
+        self._bookmark_at = at + BOOKMARK_EVERY
         if not self._live():
             return b""
         self.told += 1
-        return self._lines.bookmark(self._plan)
+        return self._lines.bookmark(self._plan, self._replica.rv, now, first=self.told == 1)
 
 
 def error_line(error: ApiError) -> bytes:

@@ -85,16 +85,12 @@ class Writer:
 
     # Events
 
-    def bookmark(self, form: Form, rv: str, ends_initial: bool = False) -> bytes:
-        """An event that says how far the watch has come."""
+    def mark(self, rv: str, ends_initial: bool = False) -> Envelope:
+        """What a bookmark shows: an object that has nothing but a resourceVersion."""
         metadata: Dict[str, Any] = {"resourceVersion": rv}
         if ends_initial:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
-        if form.name == JSON:
-            head = {"kind": self.resource.object_kind, "apiVersion": self.resource.api_version}
-        else:
-            head = {"kind": form.name, "apiVersion": f"meta.k8s.io/{form.version}"}
-        return event("BOOKMARK", written({**head, "metadata": metadata}))
+        return Envelope(rv, "", b"", 0.0, b"", (), self._canonical + b'"metadata":%s}' % written(metadata))
 
 
 def event(type_: str, written_object: bytes) -> bytes:

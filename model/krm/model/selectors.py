@@ -127,6 +127,11 @@ def parse_fields(kind: str, text: str) -> FieldSelector:
     return FieldSelector(tuple(clauses))
 
 
+def escaped(value: str) -> str:
+    """A value as a field selector holds it."""
+    return re.sub(r"([\\,=])", r"\\\1", value)
+
+
 def _check_size(text: str) -> None:
     if len(text) > MAX_SELECTOR:
         raise BadSelector("a selector of more than %d characters" % MAX_SELECTOR)

@@ -33,7 +33,7 @@ def of_resource(cluster: str, method: str, found: Target, query: Dict[str, str],
     elif verb == "get" and not name:
         verb = "watch" if watching else "list"
         fields, labels = query.get("fieldSelector", ""), query.get("labelSelector", "")
-        name = _one_name(fields)
+        name = one_name(fields)
     elif verb == "delete" and not name:
         verb = "deletecollection"
     return Attributes(
@@ -49,7 +49,7 @@ def _namespace(found: Target) -> str:
     return found.namespace
 
 
-def _one_name(fields: str) -> str:
+def one_name(fields: str) -> str:
     """The name that a field selector requires; '' = none, or none that a path could hold."""
     names: List[str] = []
     for clause in fields.split(","):

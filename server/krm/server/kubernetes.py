@@ -14,7 +14,7 @@ from krm.server.negotiation import TABLE, Form, clauses, form
 from krm.server.options import EXACT, Options
 from krm.server.paths import Target, check_name, target
 from krm.server.people import indented
-from krm.server.replica import Replica
+from krm.server.replica import Replica, order
 from krm.server.serving import Serving
 from krm.server.statuses import (
     ApiError,
@@ -28,6 +28,7 @@ from krm.server.statuses import (
     written,
 )
 from krm.server.streams import Streams
+from krm.server.trusted import UNKNOWN, Shown
 from krm.server.watches import Plan
 from krm.server.web import Answer, Reply, Request, of_error
 
@@ -62,8 +63,10 @@ class KubernetesApi:
         replica = served.of(found.namespace)
         if replica is None:
             raise only_namespaces(served.resource.kind, served.namespaces, found.namespace)
-        if found.name:
+        if found.name and not found.watch:
             return await self._get(request, found, served, replica, query)
+        if found.name:
+            query = options.of_name(query, found.name)
         asked = options.parse(str(found.kind), query, watching)
         wanted = self._form(request, served, True, watching)
         if watching:
@@ -144,7 +147,9 @@ class KubernetesApi:
             question = (replica, found.namespace, wanted, asked.include)
             second = int(time.time()) if wanted.name == TABLE else 0  # ages of a Table are of now
             body = self._serving.kept.body(question, (replica.token, replica.rv, second, forms), make)
-        return await self._serving.whole(request, body, replica)
+        at = position.rv if position else lists.exact(asked)
+        past = at not in (0, order(replica.rv))  # nobody wrote down when it was all there was
+        return await self._serving.whole(request, body, replica, Shown(UNKNOWN, None, str(at)) if past else None)
 
     # Parts
 

@@ -71,7 +71,7 @@ class Forms:
 def answer(replica: Replica, namespace: str, options: Options, forms: Forms, form: Form, now: float) -> bytes:
     """The body of a list. Raises ApiError 400 and 410."""
     position = parse_token(options.continue_token, namespace) if options.continue_token else None
-    view = _view(replica, namespace, position.rv if position else _exact(options))
+    view = _view(replica, namespace, position.rv if position else exact(options))
     limit = options.limit if options.resource_version != "0" else 0
     chosen: List[str] = []
     following = ""
@@ -106,7 +106,7 @@ def labels_of(raw: bytes) -> Dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def _exact(options: Options) -> int:
+def exact(options: Options) -> int:
     """The resourceVersion that a list must be at, 0 = the newest. One with a limit and no match means exactly."""
     if options.match == EXACT or (options.limit and not options.match and options.version):
         return options.version

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import List, Mapping, NamedTuple, Optional
+from typing import Dict, List, Mapping, NamedTuple, Optional
 
 from krm.model.kinds import parse_kind
 from krm.model.selectable import SELECTABLE
@@ -12,9 +12,11 @@ from krm.model.selectors import (
     FieldSelector,
     LabelSelector,
     UnknownField,
+    escaped,
     parse_fields,
     parse_labels,
 )
+from krm.server.attributes import one_name
 from krm.server.groups import BUILT_IN
 from krm.server.statuses import ApiError, Cause, bad_request, invalid, quoted
 
@@ -80,6 +82,14 @@ def parse(kind: str, query: Mapping[str, str], watch: bool = False) -> Options:
     version = options.resource_version
     checked = checked_version(version) if options.watch else _listed_version(version)
     return options._replace(resource_version=checked)
+
+
+def of_name(query: Mapping[str, str], name: str) -> Dict[str, str]:
+    """The query of a collection that asks for this object of it alone. Raises ApiError 400."""
+    fields = query.get("fieldSelector", "")
+    if fields and one_name(fields) != name:
+        raise bad_request("fieldSelector metadata.name doesn't match requested name")
+    return {**query, "fieldSelector": fields or f"metadata.name={escaped(name)}"}
 
 
 def parse_get(query: Mapping[str, str]) -> Options:

@@ -11,11 +11,11 @@ gives it.
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from krm.model.kinds import Kind
 from krm.model.reading import mapping, rows
+from krm.model.selectors import escaped
 from krm.server import lists, options
 from krm.server.catalog import Served
 from krm.server.identity import Attributes, Gate
@@ -147,13 +147,9 @@ def _selectors(query: Mapping[str, str]) -> Tuple[str, Dict[str, str]]:
         if query.get(name) == "":
             raise bad_request(f"{name} is empty: leave it out to get all")
         check_name(query.get(name, ""))
-    fields = [f"{field}={_escaped(query[name])}" for name, field in _FIELDS.items() if name in query]
+    fields = [f"{field}={escaped(query[name])}" for name, field in _FIELDS.items() if name in query]
     selectors = {"labelSelector": query.get("label_selector", ""), "fieldSelector": ",".join(fields)}
     return query.get("namespace", ""), selectors
-
-
-def _escaped(value: str) -> str:
-    return re.sub(r"([\\,=])", r"\\\1", value)
 
 
 def _body(listed: Listed, replica: Replica, namespace: str, asked: Options) -> bytes:

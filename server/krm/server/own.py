@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from typing import Any, Awaitable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Awaitable, Dict, NamedTuple, Optional
 
 from krm.client import errors, wire
 from krm.client.moments import parse_place
 from krm.client.names import resolve
 from krm.client.pipelines import allowed, since_held
 from krm.client.selection import Selection
-from krm.model import times
 from krm.model.head import Head
 from krm.model.kinds import Kind, parse_kind
 from krm.model.trust import judge
@@ -31,8 +30,8 @@ from krm.server.routes import JSON_LINES, Call
 from krm.server.serving import FRESH_WITHIN, Serving
 from krm.server.statuses import ApiError, unavailable
 from krm.server.streams import REVIEW_WITHIN
-from krm.server.trusted import UNKNOWN, aged
-from krm.server.web import Answer, Header
+from krm.server.trusted import Shown, aged
+from krm.server.web import Answer
 
 # Bytes from which an answer is compressed where its reader takes gzip.
 GZIP_FROM = 16 * 1024
@@ -45,25 +44,6 @@ class Target(NamedTuple):
     namespace: Optional[str]  # what the answer is narrowed to, None = all of the replica
     whole: bool  # whether the caller may know what counts other namespaces
     attributes: Attributes
-
-
-class Shown(NamedTuple):
-    """What an answer shows where that is not what the replica holds when it is sent."""
-
-    token: str
-    at: Optional[float]  # of which moment it is, seconds of the Redis clock; None = unknown
-    rv: str = ""  # "" = unknown
-    verified_at: Optional[float] = None
-
-    def headers(self, rows: Sequence[Header], now: float) -> List[Header]:
-        """Those of the replica, with what is the answer's own."""
-        own = {
-            "Krm-Version": self.token,
-            "Krm-Resource-Version": self.rv or UNKNOWN,
-            "Krm-Age-Seconds": UNKNOWN if self.at is None else f"{max(0.0, now - self.at):.3f}",
-            "Krm-Verified-At": UNKNOWN if self.verified_at is None else times.write(self.verified_at),
-        }
-        return [(name, own.get(name, value)) for name, value in rows]
 
 
 class OwnApi:

@@ -16,12 +16,13 @@ from krm.model.kinds import parse_kind
 from krm.model.records import Envelope
 from krm.server.kept import Body
 from krm.server.negotiation import TABLE, Form
-from krm.server.own import OwnApi, Shown, Target, holds
+from krm.server.own import OwnApi, Target, holds
 from krm.server.paths import check_name
 from krm.server.replica import Replica
 from krm.server.routes import Call
 from krm.server.statuses import bad_request, written
 from krm.server.tables import Tabulator
+from krm.server.trusted import Shown
 from krm.server.web import Answer
 from krm.store.read import SnapshotData, Token
 

@@ -81,12 +81,16 @@ class Serving:
         sentences = [*trusted.warnings(replica, trust), *more]
         return rows + [("Warning", trusted.warning_header(sentence)) for sentence in sentences]
 
-    async def whole(self, request: Request, body: Body, replica: Replica) -> Answer:
-        """A body of what the replica holds at this moment, with what it is worth, compressed where that was asked
-        for and pays. Raises as `trust`."""
+    async def whole(
+        self, request: Request, body: Body, replica: Replica, shown: Optional[trusted.Shown] = None
+    ) -> Answer:
+        """A body of what the replica holds at this moment, or of what is `shown` instead, with what it is worth,
+        compressed where that was asked for and pays. Raises as `trust`."""
         if body.redacted is None:
             body.redacted = _PLACEHOLDER in body.plain
         headers = self.headers(replica, self.trust(replica), [_REDACTED] if body.redacted else [])
+        if shown is not None:
+            headers = shown.headers(headers, self.now(replica))
         if len(body.plain) >= GZIP_FROM and accepts_gzip(request.headers.get("accept-encoding", "")):
             begun = time.monotonic()
             packed = await self.kept.compressed(body)

@@ -8,7 +8,7 @@ absent               404, as the API server answers for a kind that it does not 
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from krm.model import times
 from krm.model import trust as states
@@ -50,6 +50,25 @@ def headers(replica: Replica, trust: Trust) -> Dict[str, str]:
         "Krm-Verified-At": UNKNOWN if verified_at is None else times.write(verified_at),
         "Krm-State": trust.state,
     }
+
+
+class Shown(NamedTuple):
+    """What an answer shows where that is not what the replica holds when it is sent."""
+
+    token: str
+    at: Optional[float]  # of which moment it is, seconds of the Redis clock; None = unknown
+    rv: str = ""  # "" = unknown
+    verified_at: Optional[float] = None
+
+    def headers(self, rows: Sequence[Header], now: float) -> List[Header]:
+        """Those of the replica, with what is the answer's own."""
+        own = {
+            "Krm-Version": self.token,
+            "Krm-Resource-Version": self.rv or UNKNOWN,
+            AGE: UNKNOWN if self.at is None else f"{max(0.0, now - self.at):.3f}",
+            "Krm-Verified-At": UNKNOWN if self.verified_at is None else times.write(self.verified_at),
+        }
+        return [(name, own.get(name, value)) for name, value in rows]
 
 
 def aged(rows: Sequence[Header], seconds: float) -> List[Header]:

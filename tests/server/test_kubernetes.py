@@ -1,0 +1,105 @@
+"""The Kubernetes API as a whole: which question a path asks, and what the answer says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any, Dict, List
+
+import pytest
+from krm.model.messages import DELETED, MODIFIED
+from krm.model.served import pack_facts
+from krm.server.catalog import Catalog
+from krm.server.identity import Open
+from krm.server.kept import Kept
+from krm.server.kubernetes import KubernetesApi
+from krm.server.replica import Replica
+from krm.server.serving import Serving
+from krm.server.statuses import ApiError
+from krm.server.web import Answer, Request, Stream
+from server.replicas import PODS, change, head, loaded, pod
+
+
+def held() -> Replica:
+    """Three pods at 100, of which the server knows how they are served."""
+    replica = loaded(pod("a/x", 5), pod("a/y", 6), pod("b/x", 7))
+    replica.told(head(100, facts=pack_facts(PODS, {"major": "1"})))
+    return replica
+
+
+def api(replica: Replica) -> KubernetesApi:
+    catalog = Catalog("c")
+    catalog.add(replica)
+    return KubernetesApi(Serving(catalog, Kept(1 << 20), lambda _: 12.0), Open())
+
+
+def request(path: str) -> Request:
+    path, _, query = path.partition("?")
+    scope: Dict[str, Any] = {"method": "GET", "path": path, "headers": [], "query_string": query.encode()}
+    return Request(scope, path)
+
+
+def get(replica: Replica, path: str) -> Answer:
+    found = asyncio.run(api(replica).answer(request(path)))
+    assert isinstance(found, Answer)
+    return found
+
+
+def watched(replica: Replica, path: str) -> List[Any]:
+    """The lines of a watch that ends by its own timeout."""
+    lines: List[bytes] = []
+
+    async def take(body: bytes) -> None:
+        lines.append(body)
+
+    async def run() -> None:
+        found = await api(replica).answer(request(path))
+        assert isinstance(found, Stream), path
+        await found.run(take)
+
+    asyncio.run(run())
+    return [json.loads(line) for line in b"".join(lines).splitlines()]
+
+
+# --- one object, watched by its path
+
+
+def test_the_old_path_of_a_watch_of_one_object_is_a_watch_of_it_alone() -> None:
+    for query in (
+        "",
+        "&fieldSelector=metadata.name%3Dx",
+        "&fieldSelector=status.phase%3DRunning,metadata.name%3Dx",
+    ):
+        (line,) = watched(held(), "/api/v1/watch/namespaces/a/pods/x?timeoutSeconds=-1" + query)
+        assert (line["type"], line["object"]["metadata"]["namespace"]) == ("ADDED", "a")
+
+
+def test_a_watch_of_one_object_by_its_path_refuses_a_selector_of_another() -> None:
+    with pytest.raises(ApiError) as refused:
+        watched(held(), "/api/v1/watch/namespaces/a/pods/x?fieldSelector=metadata.name%3Dy")
+    assert str(refused.value) == "fieldSelector metadata.name doesn't match requested name"
+
+
+# --- what an answer says of itself
+
+
+def worth(answer: Answer) -> List[str]:
+    found = dict(answer.headers)
+    return [found[name] for name in ("Krm-Version", "Krm-Resource-Version", "Krm-Age-Seconds", "Krm-Verified-At")]
+
+
+def test_a_list_of_an_older_version_is_never_said_to_be_as_fresh_as_the_newest() -> None:
+    replica = held()
+    newest = ["n:1", "100", "2.000", "1970-01-01T00:00:10Z"]
+    first = get(replica, "/api/v1/pods?limit=1")
+    token = json.loads(first.body)["metadata"]["continue"]
+    asks = [f"/api/v1/pods?limit=1&continue={token}", "/api/v1/pods?resourceVersion=100&resourceVersionMatch=Exact"]
+    assert [worth(get(replica, ask)) for ask in asks] == [newest, newest] == [worth(first)] * 2
+    change(replica, (MODIFIED, pod("a/y", 101)), (DELETED, pod("b/x", 102)))
+    replica.told(replace(head(102, 2), facts=pack_facts(PODS, {"major": "1"})))
+    assert worth(get(replica, "/api/v1/pods"))[:3] == ["n:2", "102", "2.000"]
+    for ask in (*asks, "/api/v1/pods?limit=2&resourceVersion=100"):
+        answer = get(replica, ask)
+        assert json.loads(answer.body)["metadata"]["resourceVersion"] == "100"
+        assert worth(answer) == ["unknown", "100", "unknown", "unknown"]

@@ -307,10 +307,15 @@ def test_a_certificate_of_an_unknown_ca_is_not_let_in(folder: Path, plane: Plane
         served.client(None, stranger).ask("GET", SHOP, [("X-Remote-User", "admin")])
 
 
-def test_impersonation_is_ignored(plane: Plane, served: Served) -> None:
+def test_who_may_impersonate_is_answered_as_the_other_and_nobody_else_is(plane: Plane, served: Served) -> None:
+    """`kubectl --as`. A refusal's words differ from release to release; whom it is about does not."""
     as_admin = [("Impersonate-User", "admin"), ("Impersonate-Group", "system:masters")]
-    answer = served.client(plane.plane.token("u-none")).ask("GET", SHOP, as_admin)
-    assert named(answer.verdict) == "u-none"
+    assert named(served.client(plane.plane.token("u-none")).ask("GET", SHOP, as_admin).verdict) == "u-none"
+    admin = (direct(plane, plane.plane.token("admin")), served.client(plane.plane.token("admin")))
+    for user, want in (("u-none", "u-none"), ("u-reader", "shown")):
+        real, krm = (client.ask("GET", SHOP, [("Impersonate-User", user)]).verdict for client in admin)
+        assert real == krm
+        assert named(krm) == want
 
 
 def test_the_proxy_names_user_groups_uid_and_extra(plane: Plane, served: Served) -> None:

@@ -19,7 +19,21 @@ from server_process import command, running, tell_facts
 
 TOKEN = "a-token-that-nobody-may-see-4711"
 FIELDS = [
-    *("time", "user", "peer", "cluster", "verb", "kind", "namespace", "name", "path", "code", "age", "bytes"),
+    *(
+        "time",
+        "user",
+        "impersonator",
+        "peer",
+        "cluster",
+        "verb",
+        "kind",
+        "namespace",
+        "name",
+        "path",
+        "code",
+        "age",
+        "bytes",
+    ),
     "milliseconds",
 ]
 

@@ -154,6 +154,7 @@ class Line:
         return {
             "time": times.write(self._time),
             "user": request.user.name if request.user is not None else None,
+            "impersonator": request.impersonator.name if request.impersonator is not None else None,
             "peer": request.peer,
             "cluster": request.cluster or None,
             "verb": asked.verb if asked is not None else request.method.lower(),

@@ -53,13 +53,13 @@ def proxied(request: Request, headers: ProxyHeaders) -> Optional[User]:
     name = _first(request, headers.names)
     if not name:
         return None
-    groups = [value for header in headers.groups for value in _values(request, header) if value]
+    groups = [value for header in headers.groups for value in header_values(request, header) if value]
     extra = []
     for prefix in headers.extra:
         for header in sorted(request.headers):
             if prefix and header.startswith(prefix) and header != prefix:
                 key = unquote(header[len(prefix) :], errors="replace")
-                extra.append((key, tuple(_values(request, header))))
+                extra.append((key, tuple(header_values(request, header))))
     return with_group(User(name, _first(request, headers.uids), tuple(groups), tuple(extra)))
 
 
@@ -72,13 +72,13 @@ def with_group(user: User) -> User:
 
 def _first(request: Request, headers: Tuple[str, ...]) -> str:
     for header in headers:
-        for value in _values(request, header)[:1]:
+        for value in header_values(request, header)[:1]:
             if value:
                 return value
     return ""
 
 
-def _values(request: Request, header: str) -> List[str]:
+def header_values(request: Request, header: str) -> List[str]:
     """All values of a header, as UTF-8: Go takes header bytes as they are."""
     if header not in request.headers:
         return []

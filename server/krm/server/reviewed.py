@@ -17,6 +17,7 @@ from krm.cluster.reviews import Verdict
 from krm.server.authorities import Authorities
 from krm.server.credentials import UNAUTHENTICATED, bearer, proxied
 from krm.server.identity import ANONYMOUS, Attributes, Gate, User, refused, same
+from krm.server.impersonation import impersonated
 from krm.server.statuses import unauthorized, unavailable
 from krm.server.verdicts import AGAIN_FOR, KEPT_FOR, Verdicts
 from krm.server.web import Request
@@ -42,9 +43,9 @@ class Reviewed(Gate):
         self._tokens: Verdicts[Optional[User]] = Verdicts("create tokenreviews")
         self._access: Verdicts[Verdict] = Verdicts("create subjectaccessreviews")
 
-    async def user(self, request: Request, cluster: str) -> User:  # noqa: ARG002
-        """As Gate. Raises ApiError 401, 503."""
-        return await self._user(request, KEPT_FOR)
+    async def user(self, request: Request, cluster: str) -> User:
+        """As Gate. Raises ApiError 400, 401, 403, 503."""
+        return await self._user(request, cluster, KEPT_FOR)
 
     async def check(self, user: User, attributes: Attributes) -> None:
         """As Gate. Raises ApiError 403, 503."""
@@ -52,11 +53,22 @@ class Reviewed(Gate):
 
     async def still(self, request: Request, user: User, attributes: Attributes) -> User:
         """As Gate, by reviews of this second: what is older could not end a watch in time."""
-        again = same(user, await self._user(request, AGAIN_FOR))
+        again = same(user, await self._user(request, attributes.cluster, AGAIN_FOR))
         await self._check(again, attributes, AGAIN_FOR)
         return again
 
-    async def _user(self, request: Request, age: float) -> User:
+    async def _user(self, request: Request, cluster: str, age: float) -> User:
+        user = await self._asking(request, age)
+        other = impersonated(request, cluster)
+        if other is None:
+            return user
+        request.user = request.impersonator = user
+        for right in other.rights:
+            await self._check(user, right, age)
+        return other.user
+
+    async def _asking(self, request: Request, age: float) -> User:
+        """Who sends the request."""
         token = bearer(request)
         found = self._by_certificate(request)
         if found is not None:

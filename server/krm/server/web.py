@@ -62,6 +62,7 @@ class Request:
         self.target_size = len(scope.get("raw_path") or b"") + len(self._query)  # bytes
         self.cluster = ""  # whose path it is
         self.user: Optional[User] = None  # who asks, once that is known
+        self.impersonator: Optional[User] = None  # who really does
         self.asked: Optional[Attributes] = None  # what for, once that is known
         self.peer: str = (scope.get("client") or ("", 0))[0]
         self.certificate: bytes = (scope.get("state") or {}).get("peer_certificate", b"")  # DER, b"" = none

@@ -96,7 +96,7 @@ def test_an_older_version_is_shown_as_it_was() -> None:
 @pytest.mark.parametrize("query", [{"resourceVersion": "7", "resourceVersionMatch": "Exact"}, {"limit": "1"}])
 def test_what_the_log_does_not_lead_back_to_is_410(query: Dict[str, str]) -> None:
     replica = many()
-    token = lists.make_token("7", "ns-0/p-00", "")
+    token = lists.make_token("7", "ns-0/p-00\0", "")
     with pytest.raises(ApiError, match="too old") as caught:
         ask(replica, **(query if "resourceVersion" in query else {**query, "_continue": token}))
     assert (caught.value.code, caught.value.reason) == (410, "Expired")
@@ -109,6 +109,25 @@ def test_a_token_of_one_namespace_shows_nothing_of_another() -> None:
     assert {item["metadata"]["namespace"] for item in found["items"]} <= {"ns-1"}
 
 
+def test_a_page_that_expired_is_told_with_a_token_that_goes_on_in_the_newest() -> None:
+    """As the API server does: who pages through more than the log holds need not begin again."""
+    replica = many()
+    for namespace, last in (("", "ns-0/p-16"), ("ns-1", "ns-1/p-17")):
+        with pytest.raises(ApiError) as caught:
+            ask(replica, namespace, _continue=lists.make_token("7", last + "\0", namespace))
+        rest = ask(replica, namespace, _continue=caught.value.status()["metadata"]["continue"])
+        assert rest["metadata"]["resourceVersion"] == "100"
+        whole = names(ask(replica, namespace))
+        assert names(rest) == whole[whole.index(last.partition("/")[2]) + 1 :]
+
+
+def test_an_api_servers_own_token_goes_on_at_its_place() -> None:
+    token = encoded(v="meta.k8s.io/v1", rv=100, start="/ns-1/p-17\0")
+    assert names(ask(many(), _continue=token)) == ["p-19"]
+    token = encoded(v="meta.k8s.io/v1", rv=100, start="/n-1\0")
+    assert names(ask(loaded(pod("/n-1", 1), pod("/n-2", 2)), _continue=token)) == ["n-2"]
+
+
 def encoded(**found: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(found).encode()).rstrip(b"=").decode()
 
@@ -118,10 +137,10 @@ FORGED = [
     ("////", "continue key is not valid"),
     ("W10", "continue key is not valid"),
     ("x" * 5000, "continue key is not valid"),
-    (encoded(v="meta.k8s.io/v2", rv=100, start="a\0"), 'this encoded version "meta.k8s.io/v2"'),
-    (encoded(rv=100, start="a\0"), 'this encoded version ""'),
+    (encoded(v="meta.k8s.io/v2", rv=100, start="a\0"), "this encoded version meta.k8s.io/v2"),
+    (encoded(rv=100, start="a\0"), "does not recognize this encoded version "),
     (encoded(v="meta.k8s.io/v1", rv=0, start="a\0"), "incorrect encoded start resourceVersion"),
-    (encoded(v="meta.k8s.io/v1", rv=-5, start="a\0"), "incorrect encoded start resourceVersion"),
+    (encoded(v="meta.k8s.io/v1", rv=-1 << 200, start="a\0"), "incorrect encoded start resourceVersion"),
     (encoded(v="meta.k8s.io/v1", rv=1 << 200, start="a\0"), "incorrect encoded start resourceVersion"),
     (encoded(v="meta.k8s.io/v1", rv="100", start="a\0"), "continue key is not valid"),
     (encoded(v="meta.k8s.io/v1", rv=True, start="a\0"), "continue key is not valid"),

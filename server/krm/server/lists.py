@@ -16,7 +16,7 @@ from krm.model.records import Envelope
 from krm.server.negotiation import PLAIN, TABLE, Form
 from krm.server.options import EXACT, Options
 from krm.server.replica import Replica, order
-from krm.server.statuses import bad_request, expired
+from krm.server.statuses import ApiError, bad_request, continue_expired, list_expired
 from krm.server.tables import Tabulator
 from krm.server.writing import Page, Writer
 
@@ -27,7 +27,7 @@ MAX_TOKEN = 4096  # characters; ours have about 150
 class Position(NamedTuple):
     """What a continue token says: where a list at `rv` goes on."""
 
-    rv: int
+    rv: int  # 0 = the newest, whatever the pages before were of
     start: str  # the first key that is not before it
 
 
@@ -72,6 +72,8 @@ def answer(replica: Replica, namespace: str, options: Options, forms: Forms, for
     """The body of a list. Raises ApiError 400 and 410."""
     position = parse_token(options.continue_token, namespace) if options.continue_token else None
     view = _view(replica, namespace, position.rv if position else exact(options))
+    if view is None:
+        raise continue_expired(make_token("-1", position.start, namespace)) if position else list_expired()
     limit = options.limit if options.resource_version != "0" else 0
     chosen: List[str] = []
     following = ""
@@ -85,7 +87,7 @@ def answer(replica: Replica, namespace: str, options: Options, forms: Forms, for
     page = Page(view.rv)
     if following:
         remaining = None if options.selects else len(view.keys) - bisect_left(view.keys, following)
-        page = Page(view.rv, make_token(view.rv, chosen[-1], namespace), remaining)
+        page = Page(view.rv, make_token(view.rv, chosen[-1] + "\0", namespace), remaining)
     return forms.list(form, page, [view.objects[key] for key in chosen], options.include, now)
 
 
@@ -113,12 +115,13 @@ def exact(options: Options) -> int:
     return 0
 
 
-def _view(replica: Replica, namespace: str, rv: int) -> View:
+def _view(replica: Replica, namespace: str, rv: int) -> Optional[View]:
+    """None where the log does not lead back so far."""
     if not rv or rv == order(replica.rv):
         return View(replica.rv, replica.keys(namespace), replica.objects)
     undone = replica.undone(rv)
     if undone is None:
-        raise expired(f"The resourceVersion for the provided list is too old: {rv} ({replica.watch_from})")
+        return None
     objects = dict(replica.objects)
     for key, before in undone.items():
         if before is None:
@@ -137,9 +140,9 @@ def _from(keys: List[str], start: str) -> Iterator[str]:
 # --- continue tokens, in the API server's own shape
 
 
-def make_token(rv: str, last: str, namespace: str) -> str:
-    """The list goes on behind `last`."""
-    start = (last[len(namespace) :] if namespace else last) + "\0"
+def make_token(rv: str, start: str, namespace: str) -> str:
+    """The list goes on at the first key from `start` on; "-1": in what is the newest then."""
+    start = start[len(namespace) :] if namespace else start
     text = json.dumps({"v": CONTINUE_VERSION, "rv": int(rv), "start": start}, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
@@ -149,18 +152,23 @@ def parse_token(token: str, namespace: str) -> Position:
     found = _decoded(token)
     version, start = found.get("rv"), found.get("start")
     if found.get("v") != CONTINUE_VERSION:
-        raise bad_request(
-            "invalid continue token: server does not recognize this encoded version %s" % _shown(found)
-        )
+        raise _no_token(f": server does not recognize this encoded version {str(found.get('v', ''))[:100]}")
     if not isinstance(version, int) or isinstance(version, bool) or not isinstance(start, str):
-        raise bad_request("invalid continue token: continue key is not valid: a field of another type")
-    if not 0 < version < 1 << 128:
-        raise bad_request(
-            "invalid continue token: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"
-        )
-    if not start or ".." in start.split("/"):
-        raise bad_request("invalid continue token: continue key is not valid: %s" % json.dumps(start[:100]))
-    return Position(version, f"{namespace}/{start.lstrip('/')}" if namespace else start)
+        raise _no_token(": a field of another type")
+    if not version or abs(version) >= 1 << 128:
+        raise _no_token(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not start:
+        raise _no_token(": encoded start key empty (version meta.k8s.io/v1)")
+    if ".." in start.split("/"):
+        raise _no_token(f": {start[:100]}")
+    # An API server's own token of all namespaces begins with a slash, as keys without a namespace do here.
+    place = start.lstrip("/")
+    before = namespace + "/" if namespace else "" if "/" in place else "/"
+    return Position(max(0, version), before + place)
+
+
+def _no_token(why: str = "") -> ApiError:
+    return bad_request(f"invalid continue token: continue key is not valid{why}")
 
 
 def _decoded(token: str) -> Dict[str, Any]:
@@ -171,9 +179,9 @@ def _decoded(token: str) -> Dict[str, Any]:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         found = json.loads(raw)
     except (ValueError, RecursionError):
-        raise bad_request(f"invalid continue token: continue key is not valid{_why_no_json(raw)}") from None
+        raise _no_token(_why_no_json(raw)) from None
     if not isinstance(found, dict):
-        raise bad_request("invalid continue token: continue key is not valid")
+        raise _no_token()
     return found
 
 
@@ -184,10 +192,6 @@ def _why_no_json(raw: bytes) -> str:
         if not raw or raw[0] in b'{["-0123456789tfn '
         else f": invalid character {chr(raw[0])!r} looking for beginning of value"
     )
-
-
-def _shown(found: Mapping[str, Any]) -> str:
-    return json.dumps(str(found.get("v", ""))[:100])
 
 
 def get(replica: Replica, namespace: str, name: str) -> Optional[Envelope]:

@@ -31,17 +31,19 @@ class ApiError(Exception):
         message: str,
         details: Optional[Dict[str, Any]] = None,
         retry_after: Optional[int] = None,
+        go_on: str = "",
     ) -> None:
+        """`go_on`: a continue token that may be used instead."""
         super().__init__(message)
         self.code, self.reason, self.message = code, reason, message
-        self.details, self.retry_after = details, retry_after
+        self.details, self.retry_after, self.go_on = details, retry_after, go_on
 
     def status(self) -> Dict[str, Any]:
         """The Status object, its fields in the API server's order."""
         found: Dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": {"continue": self.go_on} if self.go_on else {},
             "status": "Failure",
             "message": self.message,
         }
@@ -164,6 +166,24 @@ _NOT_ACCEPTABLE = (
 def expired(message: str) -> ApiError:
     """410: that resourceVersion is no longer kept."""
     return ApiError(410, "Expired", message)
+
+
+def list_expired() -> ApiError:
+    """410 of a list at a resourceVersion."""
+    return expired("The resourceVersion for the provided list is too old.")
+
+
+def continue_expired(token: str) -> ApiError:
+    """410 of a page; `token`: of the rest as it is now."""
+    return ApiError(410, "Expired", _CONTINUE_EXPIRED, go_on=token)
+
+
+_CONTINUE_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list"
+    " without the continue parameter, or use the continue token in this response to retrieve the remainder of the"
+    " results. Continuing with the provided token results in an inconsistent list - objects that were created,"
+    " modified, or deleted between the time the first chunk was returned and now may show up in the list."
+)
 
 
 def too_old(asked: int, oldest: int) -> ApiError:

@@ -103,3 +103,43 @@ def test_a_list_of_an_older_version_is_never_said_to_be_as_fresh_as_the_newest()
         answer = get(replica, ask)
         assert json.loads(answer.body)["metadata"]["resourceVersion"] == "100"
         assert worth(answer) == ["unknown", "100", "unknown", "unknown"]
+
+
+# --- kinds that come and go
+
+
+def test_a_kind_that_is_built_anew_is_served_before_it_is_told_how() -> None:
+    """As after FLUSHALL: a 404 would say that the cluster does not serve nodes any more."""
+    replica = held()
+    server = api(replica)
+    asyncio.run(server.answer(request("/api/v1/pods")))
+    replica.told(head(100))  # without facts
+    assert isinstance(asyncio.run(server.answer(request("/api/v1/pods"))), Answer)
+    found = asyncio.run(server.answer(request("/api/v1")))
+    assert isinstance(found, Answer)
+    assert [one["name"] for one in json.loads(found.body)["resources"]] == ["pods"]
+
+
+def test_a_kind_of_which_nobody_told_yet_how_it_is_served_is_503_and_not_404() -> None:
+    with pytest.raises(ApiError) as caught:
+        get(loaded(pod("a/x", 5)), "/api/v1/pods")
+    assert (caught.value.code, caught.value.retry_after) == (503, 1)
+
+
+def test_a_watch_ends_when_the_api_server_serves_the_kind_no_longer() -> None:
+    replica = held()
+    replica.told(head(100, facts=pack_facts(PODS, {"major": "1"})))
+
+    async def run() -> None:
+        server = api(replica)
+        found = await server.answer(request("/api/v1/pods?watch=true&timeoutSeconds=600"))
+        assert isinstance(found, Stream)
+
+        async def take(body: bytes) -> None:
+            if body:  # what there is; then the CRD is removed
+                replica.told(head(100, unserved=True, list_error="NotFound"))
+                server._serving.changed(replica)
+
+        await asyncio.wait_for(found.run(take), 10)
+
+    asyncio.run(run())

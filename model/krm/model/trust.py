@@ -102,8 +102,13 @@ def judge(head: Optional[Head], now: float) -> Trust:
     )
 
 
+def is_unserved(head: Optional[Head]) -> bool:
+    """Whether the API server does not serve the kind: one call must cost next to nothing."""
+    return head is not None and head.unserved and head.list_error == "NotFound"
+
+
 def _state(head: Head, now: float, reasons: List[str]) -> str:
-    if head.unserved and head.list_error == "NotFound":
+    if is_unserved(head):
         reasons.append("the API server does not serve this kind")
         return ABSENT
     for verb, error in (("list", head.list_error), ("watch", head.watch_error)):

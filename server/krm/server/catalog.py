@@ -36,6 +36,7 @@ class Catalog:
     def __init__(self, cluster: str) -> None:
         self.cluster = cluster
         self._replicas: Dict[Kind, Dict[str, Replica]] = {}
+        self._facts: Dict[Kind, Facts] = {}  # as they were told last
 
     def add(self, replica: Replica) -> None:
         """A pipeline that was found."""
@@ -61,13 +62,18 @@ class Catalog:
         return (held[""],) if "" in held else tuple(held[name] for name in sorted(held))
 
     def served(self, kind: Kind) -> Optional[Served]:
-        """None where the kind is not kept, or nobody told yet how it is served."""
+        """None where the kind is not kept, or nobody told yet how it is served.
+
+        A snapshot that is built anew, in an emptied Redis, is told so a little later than its objects: the kind
+        has not gone meanwhile, and is served as before."""
         replicas = self.find(kind)
         for replica in replicas:
             facts = facts_of(replica)
             if facts is not None:
-                return Served(facts.resource(kind), facts, replicas)
-        return None
+                self._facts[kind] = facts
+                break
+        facts = self._facts.get(kind)
+        return None if facts is None else Served(facts.resource(kind), facts, replicas)
 
     def all_served(self) -> List[Served]:
         """Every kind with its facts, by group and name."""

@@ -164,6 +164,7 @@ class KubernetesApi:
         if served is None:
             for replica in self._catalog.find(found.kind):
                 self._serving.trust(replica)
+                raise unavailable(f"how {found.kind} are served was not told yet")
         return self._no_group(found.kind.group) if found.kind.group else unknown_resource()
 
     def _no_group(self, group: str) -> ApiError:

@@ -1,6 +1,7 @@
 """Open watches: who may have one, how long it runs, and what ends it.
 
 ends when    the client's timeoutSeconds are over; the replica lost its place (410 in the stream);
+             the API server serves the kind no longer;
              the right to watch is revoked; the reader takes nothing for too long; the server stops
 """
 
@@ -13,6 +14,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import Awaitable, Callable, Dict, Iterator, List, Optional
 
+from krm.model.trust import is_unserved
 from krm.server.catalog import Served
 from krm.server.identity import User
 from krm.server.replica import Replica
@@ -99,6 +101,8 @@ class Streams:
                 self.sent += watch.told - told
                 await asyncio.sleep(0)
             elif not watch.behind:
+                if is_unserved(replica.head):
+                    return  # as the API server's ends: who asks again is told that the kind is gone
                 left = min(watch.wait(), max(0.0, review_at - time.monotonic()))
                 await self._serving.bell(replica).wait(left)
                 await asyncio.sleep(self._until(phase))

@@ -99,6 +99,23 @@ def more(shown: str, left: int) -> str:
     return "%s + %d more..." % (shown, left) if left > 0 else shown
 
 
+def balanced(status: Object) -> List[str]:
+    """Addresses of a load balancer, sorted."""
+    points = rows(mapping(status.get("loadBalancer")).get("ingress"))
+    return sorted({text(one.get("ip")) or text(one.get("hostname")) for one in points} - {""})
+
+
+def template(spec: Object) -> Object:
+    """The spec of the pods that a workload makes."""
+    return mapping(mapping(spec.get("template")).get("spec"))
+
+
+def images(pod: Object) -> List[Cell]:
+    """Containers and Images, of a pod's spec."""
+    found = rows(pod.get("containers"))
+    return [",".join([text(one.get("name")) for one in found]), ",".join([text(one.get("image")) for one in found])]
+
+
 def condition(status: Object, kind: str) -> Optional[bool]:
     """Whether the newest condition of a type is True; None where there is none."""
     found: Optional[bool] = None
@@ -124,3 +141,11 @@ def selector(found: Mapping[str, Any]) -> str:
             return "<invalid>"
         terms.append((key, forms[operator]))
     return ",".join([term for _, term in sorted(terms, key=lambda pair: pair[0])])
+
+
+# Kinds of which the API server tells no more.
+PLAIN = Printer(layout("Name|Age"), lambda obj, now: [name_of(obj), age(obj, now)])
+CREATED = Printer(
+    layout("Name|Created At:date"),
+    lambda obj, _now: [name_of(obj), text(mapping(obj.get("metadata")).get("creationTimestamp"))],
+)

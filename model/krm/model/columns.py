@@ -8,28 +8,32 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Tuple
 
-from krm.model import autoscaler_cells, cluster_cells, network_cells, pod_cells, workload_cells
-from krm.model.cells import Cell, Column, Object, Printer, age, created, layout, name_of
+from krm.model.cells import PLAIN, Cell, Column, Object, Printer, created, name_of
+from krm.model.printers import apps, autoscaling, batch, core, events, networking, nodes, pods, services, volumes
 from krm.model.reading import mapping, text
 
-_GENERIC = Printer(layout("Name|Age"), lambda obj, now: [name_of(obj), age(obj, now)])
 _PRINTERS: Dict[str, Printer] = {
-    **pod_cells.PRINTERS,
-    **workload_cells.PRINTERS,
-    **autoscaler_cells.PRINTERS,
-    **network_cells.PRINTERS,
-    **cluster_cells.PRINTERS,
+    **core.PRINTERS,
+    **pods.PRINTERS,
+    **nodes.PRINTERS,
+    **services.PRINTERS,
+    **volumes.PRINTERS,
+    **events.PRINTERS,
+    **apps.PRINTERS,
+    **batch.PRINTERS,
+    **autoscaling.PRINTERS,
+    **networking.PRINTERS,
 }
 
 
 def columns(kind: str) -> Tuple[Column, ...]:
     """The columns of `kind` (as str(Kind) writes it), in the API server's order."""
-    return _PRINTERS.get(kind, _GENERIC).columns
+    return _PRINTERS.get(kind, PLAIN).columns
 
 
 def row(kind: str, obj: Object, now: float) -> List[Cell]:
     """The cells of one decoded object, one a column. `now`: epoch seconds, for ages."""
-    return _PRINTERS.get(kind, _GENERIC).cells(obj, now)
+    return _PRINTERS.get(kind, PLAIN).cells(obj, now)
 
 
 def typed_row(kind: str, obj: Object) -> Dict[str, Any]:
@@ -37,7 +41,7 @@ def typed_row(kind: str, obj: Object) -> Dict[str, Any]:
     found: Dict[str, Any] = {
         "namespace": text(mapping(obj.get("metadata")).get("namespace")),
         "name": name_of(obj),
-        **_PRINTERS.get(kind, _GENERIC).values(obj),
+        **_PRINTERS.get(kind, PLAIN).values(obj),
     }
     found["created"] = created(obj)
     return found

@@ -1,24 +1,17 @@
-"""The columns of what runs pods: deployments, replicasets, statefulsets, daemonsets, jobs."""
+"""The columns of apps: deployments, replicasets, statefulsets, daemonsets."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from krm.model import times
-from krm.model.cells import Cell, Object, Printer, age, condition, layout, name_of, pairs, parts, selector, since
+from krm.model.cells import Cell, Object, Printer, age, images, layout, name_of, pairs, parts, selector, template
 from krm.model.reading import integer, mapping, rows, text
 
 
-def _containers(spec: Object) -> List[Object]:
-    return rows(mapping(mapping(spec.get("template")).get("spec")).get("containers"))
-
-
 def _template(obj: Object) -> List[Cell]:
-    """Containers, images and selector."""
+    """Containers, Images and Selector."""
     spec, _ = parts(obj)
-    found = _containers(spec)
-    named = ",".join([text(one.get("name")) for one in found]), ",".join([text(one.get("image")) for one in found])
-    return [*named, selector(mapping(spec.get("selector")))]
+    return [*images(template(spec)), selector(mapping(spec.get("selector")))]
 
 
 def _deployment(obj: Object, now: float) -> List[Cell]:
@@ -35,7 +28,7 @@ def _deployment(obj: Object, now: float) -> List[Cell]:
 
 def _typed_deployment(obj: Object) -> Dict[str, Any]:
     spec, status = parts(obj)
-    containers = _containers(spec)
+    containers = rows(template(spec).get("containers"))
     return {
         "ready": integer(status.get("readyReplicas")),
         "replicas": integer(spec.get("replicas")),
@@ -55,7 +48,7 @@ def _replicaset(obj: Object, now: float) -> List[Cell]:
 def _statefulset(obj: Object, now: float) -> List[Cell]:
     spec, status = parts(obj)
     ready = "%d/%d" % (integer(status.get("readyReplicas")), integer(spec.get("replicas")))
-    return [name_of(obj), ready, age(obj, now), *_template(obj)[:2]]
+    return [name_of(obj), ready, age(obj, now), *images(template(spec))]
 
 
 _NUMBERS = (
@@ -65,36 +58,9 @@ _NUMBERS = (
 
 def _daemonset(obj: Object, now: float) -> List[Cell]:
     spec, status = parts(obj)
-    nodes = pairs(mapping(mapping(spec.get("template")).get("spec")).get("nodeSelector"))
+    nodes = pairs(template(spec).get("nodeSelector"))
     counts = [integer(status.get(name)) for name in _NUMBERS]
     return [name_of(obj), *counts, nodes, age(obj, now), *_template(obj)]
-
-
-def _job(obj: Object, now: float) -> List[Cell]:
-    spec, status = parts(obj)
-    began, ended = times.known(status.get("startTime")), times.known(status.get("completionTime"))
-    took = "" if began is None else since(began, now if ended is None else ended)
-    state, done = _job_status(obj, status), _completions(spec, status)
-    return [name_of(obj), state, done, took, age(obj, now), *_template(obj)]
-
-
-def _job_status(obj: Object, status: Object) -> str:
-    for word in ("Complete", "Failed"):
-        if condition(status, word):
-            return word
-    if mapping(obj.get("metadata")).get("deletionTimestamp") is not None:
-        return "Terminating"
-    for word in ("Suspended", "FailureTarget", "SuccessCriteriaMet"):
-        if condition(status, word):
-            return word
-    return "Running"
-
-
-def _completions(spec: Object, status: Object) -> str:
-    done, beside = integer(status.get("succeeded")), integer(spec.get("parallelism"))
-    if spec.get("completions") is not None:
-        return "%d/%d" % (done, integer(spec["completions"]))
-    return "%d/1 of %d" % (done, beside) if beside > 1 else "%d/1" % done
 
 
 _TEMPLATE = "*Containers|*Images|*Selector"
@@ -113,5 +79,4 @@ PRINTERS: Dict[str, Printer] = {
         ),
         _daemonset,
     ),
-    "jobs.batch": Printer(layout("Name|Status|Completions|Duration|Age|" + _TEMPLATE), _job),
 }

@@ -198,14 +198,14 @@ def test_rows_that_are_not_what_they_say_are_refused() -> None:
     rows = b"".join(
         [wire.row_line(f"a/{name}", b'{"cells":["%s",1],"object":null}' % name.encode()) for name in "xy"]
     )
-    columns = [Column("Name"), Column("Restarts", wide=True)]
+    columns = [Column("Name"), Column("Restarts", priority=1)]
     facts = {**wire.row_facts(columns, rows), "lines": 2}
     sound = wire.first_line(facts) + rows
     assert wire.read_rows(sound)[1:] == (tuple(columns), [TableRow("a/x", ["x", 1]), TableRow("a/y", ["y", 1])])
     lost = wire.first_line({**facts, "lines": 1}) + rows
-    narrow = wire.first_line({**facts, **wire.row_facts(columns[:1], rows)}) + rows
+    short = wire.first_line({**facts, **wire.row_facts([*columns, Column("More")], rows)}) + rows
     plain = wire.first_line({"lines": 2}) + rows
-    for broken in (sound[:-1], sound[:-30], sound.replace(b'"x"', b'"z"'), lost, narrow, plain, b"", b"[]\n"):
+    for broken in (sound[:-1], sound[:-30], sound.replace(b'"x"', b'"z"'), lost, short, plain, b"", b"[]\n"):
         with pytest.raises(errors.Damaged):
             wire.read_rows(broken)
 

@@ -67,7 +67,7 @@ def test_every_cell_is_the_api_servers_own(client: KubeClient, kind: str) -> Non
     now = time.time()
     definitions = table["columnDefinitions"]
     assert [(one["name"], bool(one["priority"]), one["type"], one["format"]) for one in definitions] == [
-        tuple(one) for one in columns.columns(kind)
+        (one.name, one.wide, one.type, one.format) for one in columns.columns(kind)
     ]
     ages = [n for n, one in enumerate(columns.columns(kind)) if one.name in AGES]
     assert table["rows"]

@@ -6,7 +6,6 @@ from typing import Any, Dict, List
 
 import pytest
 from krm.model import columns
-from krm.model.kinds import DEFAULT_KINDS, ORIGINAL_KINDS
 from krm.model.podstatus import pod_status
 
 from model import pods
@@ -210,16 +209,7 @@ def test_claim_cells() -> None:
     assert columns.row("persistentvolumeclaims", pending, NOW)[1:7] == ["Terminating", "", "", "", "", "<unset>"]
 
 
-KINDS = [
-    "pods",
-    "nodes",
-    "deployments.apps",
-    "services",
-    "ingresses.networking.k8s.io",
-    "persistentvolumeclaims",
-    *[str(kind) for kind in DEFAULT_KINDS if kind not in ORIGINAL_KINDS],
-    "widgets.example.com",
-]
+KINDS = [*columns.PRINTERS, "widgets.example.com"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -227,7 +217,8 @@ KINDS = [
     "obj", [{}, {"metadata": 5, "spec": [], "status": "x"}, {"spec": {"containers": 5, "rules": [1]}}]
 )
 def test_every_kind_has_a_cell_a_column_even_of_broken_objects(kind: str, obj: Dict[str, Any]) -> None:
-    assert len(columns.row(kind, obj, NOW)) == len(columns.columns(kind))
+    uncounted = kind.startswith("ipaddresses.")  # has a cell that no column is of, as in the API server
+    assert len(columns.row(kind, obj, NOW)) == len(columns.columns(kind)) + uncounted
     assert columns.typed_row(kind, obj)["created"] is None
 
 

@@ -159,7 +159,7 @@ def read_rows(body: bytes) -> Tuple[Dict[str, Any], Tuple[Column, ...], List[Tab
     shown = facts.get("columns")
     try:
         rows = json.loads(b"[%s]" % rest.rstrip(b"\n").replace(b"\n", b","))
-        columns = tuple([Column(text(one, "name"), one.get("wide") is True) for one in shown or ()])
+        columns = tuple([Column(text(one, "name"), int(one.get("wide") is True)) for one in shown or ()])
         found = [TableRow(text(row, "key"), row["cells"]) for row in rows]
     except (ValueError, RecursionError, TypeError, AttributeError, KeyError):
         raise Damaged("the server's answer holds rows that are none: is it older than this krm?") from None
@@ -170,7 +170,7 @@ def read_rows(body: bytes) -> Tuple[Dict[str, Any], Tuple[Column, ...], List[Tab
 
 
 def _is_row(cells: Any, width: int) -> bool:
-    if not isinstance(cells, list) or len(cells) != width:
+    if not isinstance(cells, list) or len(cells) < width:  # the API server gives ipaddresses one too many
         return False
     return all(cell is None or isinstance(cell, (str, int, float)) for cell in cells)
 

@@ -10,15 +10,22 @@ from krm.model.reading import mapping, rows, text, texts
 Cell = Union[str, int]  # a bool where the API server sends one
 Object = Dict[str, Any]
 NONE, UNKNOWN, UNSET = "<none>", "<unknown>", "<unset>"
+MOST = 3  # items of a list that one cell shows
 
 
 class Column(NamedTuple):
     """A column of a Table."""
 
     name: str
-    wide: bool = False  # shown by -o wide alone (priority 1)
+    priority: int = 0  # other than 0: shown by -o wide alone
     type: str = "string"  # as the Table names it
     format: str = ""  # "name" for the name
+    description: str = ""  # for those who show Tables whole
+
+    @property
+    def wide(self) -> bool:
+        """Whether -o wide alone shows it."""
+        return self.priority != 0
 
 
 def no_values(_obj: Object) -> Dict[str, Any]:
@@ -50,21 +57,33 @@ class Printer(NamedTuple):
     columns: Tuple[Column, ...]
     cells: Callable[[Object, float], List[Cell]]  # of an object at epoch seconds, one a column
     values: Callable[[Object], Dict[str, Any]] = no_values  # the same facts, typed
+    order: Optional[Callable[[Object], Any]] = None  # of a list's rows; None = they stand as the list has them
 
 
 def layout(names: str) -> Tuple[Column, ...]:
-    """`Name|Count:integer|*Images`: columns in the API server's order, `*` for one that -o wide alone shows."""
+    """`Name|Count:integer|*Images`: columns in the API server's order, `*` for one that -o wide alone shows.
+
+    `NAME:TYPE:FORMAT`, where they are not plain strings.
+    """
     return tuple([_column(name) for name in names.split("|")])
 
 
 def _column(text_: str) -> Column:
-    name, _, type_ = text_.lstrip("*").partition(":")
-    return Column(name, text_.startswith("*"), type_ or "string", "name" if name == "Name" else "")
+    name, type_, format_ = (text_.lstrip("*").split(":") + ["", ""])[:3]
+    format_ = format_ or ("name" if name == "Name" else "")
+    return Column(name, int(text_.startswith("*")), type_ or "string", format_)
 
 
 def name_of(obj: Object) -> str:
     """metadata.name, '' where there is none."""
     return text(mapping(obj.get("metadata")).get("name"))
+
+
+def named_default(obj: Object, *annotations: str) -> str:
+    """The name, with a mark where one of `annotations` says that it is its kind's default."""
+    found = mapping(mapping(obj.get("metadata")).get("annotations"))
+    is_default = any(found.get(one) == "true" for one in annotations)
+    return name_of(obj) + (" (default)" if is_default else "")
 
 
 def created(obj: Object) -> Optional[float]:
@@ -90,8 +109,8 @@ def parts(obj: Object) -> Tuple[Object, Object]:
 
 
 def pairs(labels: Any) -> str:
-    """`a=1,b=2`, sorted."""
-    return ",".join(["%s=%s" % pair for pair in sorted(mapping(labels).items())]) or NONE
+    """`a=1,b=2`, sorted as they are written: `a-b=1` stands before `a=1`."""
+    return ",".join(sorted(["%s=%s" % pair for pair in mapping(labels).items()])) or NONE
 
 
 def more(shown: str, left: int) -> str:
@@ -138,9 +157,24 @@ def selector(found: Mapping[str, Any]) -> str:
             "DoesNotExist": "!" + key,
         }
         if operator not in forms:
-            return "<invalid>"
+            return "<error>"
         terms.append((key, forms[operator]))
-    return ",".join([term for _, term in sorted(terms, key=lambda pair: pair[0])])
+    return ",".join([term for _, term in sorted(terms, key=lambda pair: pair[0])]) or NONE
+
+
+def cut(shown: List[str]) -> str:
+    """The first few of a list."""
+    return more(",".join(shown[:MOST]) or UNSET, len(shown) - MOST)
+
+
+def given(value: Any, absent: str) -> str:
+    """A text, even an empty one; `absent` where the field is not there."""
+    return value if isinstance(value, str) else absent
+
+
+def reference(about: Object) -> str:
+    """`Kind/name`."""
+    return "%s/%s" % (text(about.get("kind")), text(about.get("name")))
 
 
 # Kinds of which the API server tells no more.

@@ -1,10 +1,23 @@
-"""The columns of apps: deployments, replicasets, statefulsets, daemonsets."""
+"""The columns of apps."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from krm.model.cells import Cell, Object, Printer, age, images, layout, name_of, pairs, parts, selector, template
+from krm.model.cells import (
+    NONE,
+    Cell,
+    Object,
+    Printer,
+    age,
+    images,
+    layout,
+    name_of,
+    pairs,
+    parts,
+    selector,
+    template,
+)
 from krm.model.reading import integer, mapping, rows, text
 
 
@@ -63,8 +76,22 @@ def _daemonset(obj: Object, now: float) -> List[Cell]:
     return [name_of(obj), *counts, nodes, age(obj, now), *_template(obj)]
 
 
+def _revision(obj: Object, now: float) -> List[Cell]:
+    owners = rows(mapping(obj.get("metadata")).get("ownerReferences"))
+    controllers = [_owner(one) for one in owners if one.get("controller") is True]
+    return [name_of(obj), (controllers or [NONE])[0], integer(obj.get("revision")), age(obj, now)]
+
+
+def _owner(found: Object) -> str:
+    """`statefulset.apps/web`."""
+    group, slash, _ = text(found.get("apiVersion")).partition("/")
+    kind = text(found.get("kind")) + (".%s" % group if slash else "")
+    return "%s/%s" % (kind.lower(), text(found.get("name")))
+
+
 _TEMPLATE = "*Containers|*Images|*Selector"
 PRINTERS: Dict[str, Printer] = {
+    "controllerrevisions.apps": Printer(layout("Name|Controller|Revision|Age"), _revision),
     "deployments.apps": Printer(
         layout("Name|Ready|Up-to-date|Available|Age|" + _TEMPLATE), _deployment, _typed_deployment
     ),

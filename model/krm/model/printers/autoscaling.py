@@ -33,7 +33,10 @@ def _targets(metrics: List[Object], found: List[Object]) -> str:
     """The found ones stand in the order of the wanted ones."""
     shown = []
     for number, metric in enumerate(metrics):
-        field = _FIELDS.get(text(metric.get("type")), "")
+        field = _FIELDS.get(text(metric.get("type")))
+        if field is None:
+            shown.append("<unknown type>")
+            continue
         current = mapping(found[number].get(field)) if number < len(found) else {}
         shown.append(_target(field, mapping(metric.get(field)), mapping(current.get("current"))))
     return more(", ".join(shown[:_MOST]) or NONE, len(shown) - _MOST)

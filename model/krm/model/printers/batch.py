@@ -1,4 +1,4 @@
-"""The columns of batch: jobs."""
+"""The columns of batch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import Dict, List
 
 from krm.model import times
 from krm.model.cells import (
+    NONE,
+    UNSET,
     Cell,
     Object,
     Printer,
     age,
     condition,
+    given,
     images,
     layout,
     name_of,
@@ -19,7 +22,7 @@ from krm.model.cells import (
     since,
     template,
 )
-from krm.model.reading import integer, mapping
+from krm.model.reading import integer, mapping, rows, text
 
 
 def _job(obj: Object, now: float) -> List[Cell]:
@@ -50,6 +53,27 @@ def _completions(spec: Object, status: Object) -> str:
     return "%d/1 of %d" % (done, beside) if beside > 1 else "%d/1" % done
 
 
+def _cron_job(obj: Object, now: float) -> List[Cell]:
+    spec, status = parts(obj)
+    last, suspended = status.get("lastScheduleTime"), spec.get("suspend")
+    job = mapping(mapping(spec.get("jobTemplate")).get("spec"))
+    return [
+        name_of(obj),
+        text(spec.get("schedule")),
+        given(spec.get("timeZone"), NONE),
+        str(suspended) if isinstance(suspended, bool) else UNSET,
+        len(rows(status.get("active"))),
+        NONE if last is None else since(times.known(last), now),
+        age(obj, now),
+        *images(template(job)),
+        selector(mapping(job.get("selector"))),
+    ]
+
+
+_TEMPLATE = "*Containers|*Images|*Selector"
 PRINTERS: Dict[str, Printer] = {
-    "jobs.batch": Printer(layout("Name|Status|Completions|Duration|Age|*Containers|*Images|*Selector"), _job),
+    "cronjobs.batch": Printer(
+        layout("Name|Schedule|Timezone|Suspend:boolean|Active:integer|Last Schedule|Age|" + _TEMPLATE), _cron_job
+    ),
+    "jobs.batch": Printer(layout("Name|Status|Completions|Duration|Age|" + _TEMPLATE), _job),
 }

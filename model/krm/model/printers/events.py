@@ -1,4 +1,4 @@
-"""The columns of events."""
+"""The columns of events, which two groups serve."""
 
 from __future__ import annotations
 
@@ -46,8 +46,20 @@ def _source(obj: Object) -> str:
     return "%s, %s" % (component, instance) if instance else component
 
 
+# What events.k8s.io calls otherwise than the core group.
+_NEW_NAMES = {
+    "involvedObject": "regarding", "message": "note", "reportingComponent": "reportingController",
+    "source": "deprecatedSource", "firstTimestamp": "deprecatedFirstTimestamp",
+    "lastTimestamp": "deprecatedLastTimestamp", "count": "deprecatedCount",
+}  # fmt: skip
+
+
+def _new_event(obj: Object, now: float) -> List[Cell]:
+    return _event({**obj, **{old: obj.get(new) for old, new in _NEW_NAMES.items()}}, now)
+
+
+_COLUMNS = layout("Last Seen|Type|Reason|Object|*Subobject|*Source|Message|*First Seen|*Count|*Name")
 PRINTERS: Dict[str, Printer] = {
-    "events": Printer(
-        layout("Last Seen|Type|Reason|Object|*Subobject|*Source|Message|*First Seen|*Count|*Name"), _event
-    ),
+    "events": Printer(_COLUMNS, _event),
+    "events.events.k8s.io": Printer(_COLUMNS, _new_event),
 }

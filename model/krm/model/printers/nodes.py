@@ -1,4 +1,4 @@
-"""The columns of nodes."""
+"""The columns of nodes, and of node.k8s.io."""
 
 from __future__ import annotations
 
@@ -62,6 +62,10 @@ def _address(status: Object, type_: str) -> Optional[str]:
     return None
 
 
+def _runtime_class(obj: Object, now: float) -> List[Cell]:
+    return [name_of(obj), text(obj.get("handler")), age(obj, now)]
+
+
 PRINTERS: Dict[str, Printer] = {
     "nodes": Printer(
         layout(
@@ -70,4 +74,5 @@ PRINTERS: Dict[str, Printer] = {
         _node,
         _typed_node,
     ),
+    "runtimeclasses.node.k8s.io": Printer(layout("Name|Handler|Age"), _runtime_class),
 }

@@ -1,10 +1,24 @@
-"""The columns of services."""
+"""The columns of services and endpoints."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from krm.model.cells import NONE, UNKNOWN, Cell, Object, Printer, age, balanced, layout, name_of, pairs, parts
+from krm.model.cells import (
+    MOST,
+    NONE,
+    UNKNOWN,
+    Cell,
+    Object,
+    Printer,
+    age,
+    balanced,
+    layout,
+    more,
+    name_of,
+    pairs,
+    parts,
+)
 from krm.model.reading import integer, mapping, rows, text, texts
 
 
@@ -51,6 +65,22 @@ def _typed_service(obj: Object) -> Dict[str, Any]:
     }
 
 
+def _endpoints(obj: Object, now: float) -> List[Cell]:
+    subsets = rows(obj.get("subsets"))
+    shown = [one for subset in subsets for one in _addresses(subset)]
+    return [name_of(obj), more(",".join(shown[:MOST]), len(shown) - MOST) if subsets else NONE, age(obj, now)]
+
+
+def _addresses(subset: Object) -> List[str]:
+    """Those that are ready, at each port."""
+    ips, ports = [text(one.get("ip")) for one in rows(subset.get("addresses"))], rows(subset.get("ports"))
+    if not ports:
+        return ips
+    hosts = ["[%s]" % ip if ":" in ip else ip for ip in ips]
+    return ["%s:%d" % (host, integer(port.get("port"))) for port in ports for host in hosts]
+
+
 PRINTERS: Dict[str, Printer] = {
+    "endpoints": Printer(layout("Name|Endpoints|Age"), _endpoints),
     "services": Printer(layout("Name|Type|Cluster-IP|External-IP|Port(s)|Age|*Selector"), _service, _typed_service),
 }

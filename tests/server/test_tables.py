@@ -8,11 +8,11 @@ from typing import Any, Dict, List
 import pytest
 from krm.model import columns
 from krm.model.cells import Column
+from krm.model.printed import Printed, printed_columns, printer_of
 from krm.model.records import Envelope, object_digest
 from krm.model.times import parse
 from krm.server import tables
 from krm.server.negotiation import Form
-from krm.server.printed import Printed, printed_columns
 from krm.server.tables import Tabulator
 from krm.server.writing import Page
 from model.pods import pod as real_pod
@@ -126,7 +126,7 @@ def test_a_custom_column_prints_as_the_api_server_does(type_: str, value: str, w
     spec = '{"v":%s}' % value if value else "{}"
     body = ('{"metadata":{"name":"w"},"spec":%s}' % spec).encode()
     envelope = Envelope("5", "u", b"", 1.0, b"", (), body)
-    tabulator = Tabulator("widgets.krm.test", [Printed(Column("V", type=type_), ".spec.v")])
+    tabulator = Tabulator("widgets.krm.test", printer_of([Printed(Column("V", type=type_), ".spec.v")]))
     assert row(tabulator, envelope, CREATED + 300)["cells"] == ["w", want]
 
 
@@ -135,7 +135,44 @@ def test_printer_columns_are_of_the_served_version() -> None:
     versions = [{"name": "v1", "additionalPrinterColumns": [column]}, {"name": "v2"}]
     definition = {"spec": {"versions": versions}}
     (found,) = printed_columns(definition, "v1")
-    assert found.column == Column("Size", True, "integer", "")
-    assert found.description == "Custom resource definition column (in JSONPath format): .spec.size"
+    described = "Custom resource definition column (in JSONPath format): .spec.size"
+    assert found.column == Column("Size", 1, "integer", "", described)
     for wrong, version in ((definition, "v2"), (definition, "v3"), ({}, "v1"), ({"spec": 5}, "v1")):
         assert [one.column.name for one in printed_columns(wrong, version)] == ["Age"]
+
+
+def test_every_column_of_a_built_in_kind_is_described() -> None:
+    without = [
+        f"{kind} {column.name}"
+        for kind in columns.PRINTERS
+        for column in Tabulator(kind).columns
+        if not column.description
+    ]
+    # So the API server has them: it looks these up where they are not.
+    candidate = "leasecandidates.coordination.k8s.io"
+    odd = ["runtimeclasses.node.k8s.io Handler", f"{candidate} BinaryVersion", f"{candidate} EmulationVersion"]
+    assert sorted(without) == sorted(odd)
+    assert Tabulator("pods").columns[1].description.startswith("The aggregate readiness state")
+
+
+def test_what_a_crd_says_of_a_column_stands() -> None:
+    printer = printer_of([Printed(Column("Age", 2, description="Its own."), ".spec.age")])
+    name, age = Tabulator("widgets.krm.test", printer)._definitions
+    assert name["description"].startswith("Name must be unique")
+    assert (age["description"], age["priority"]) == ("Its own.", 2)
+
+
+def test_flow_schemas_stand_by_precedence_and_all_else_as_the_list_has_them() -> None:
+    objects = {
+        f"/{name}": Envelope("5", "u", b"", 1.0, b"", (), body)
+        for name, body in (
+            ("a", b'{"metadata":{"name":"a"},"spec":{"matchingPrecedence":9}}'),
+            ("b", b'{"metadata":{"name":"b"},"spec":{"matchingPrecedence":1}}'),
+            ("c", b'{"metadata":{"name":"c"},"spec":{"matchingPrecedence":1}}'),
+            ("d", b"{broken"),
+        )
+    }
+    keys = list(objects)
+    schemas = Tabulator("flowschemas.flowcontrol.apiserver.k8s.io")
+    assert schemas.ordered(keys, objects) == ["/d", "/b", "/c", "/a"]
+    assert Tabulator("configmaps").ordered(keys, objects) is keys

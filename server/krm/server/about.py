@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from krm.client.names import resolve
+from krm.model.gojson import written
 from krm.model.kinds import parse_kind
 from krm.model.messages import EVENT_TYPES, Bad
 from krm.server.attributes import of_path
@@ -13,7 +14,6 @@ from krm.server.identity import Attributes
 from krm.server.own import OwnApi, Target
 from krm.server.replica import Replica
 from krm.server.routes import Call, Routes
-from krm.server.statuses import written
 from krm.server.web import Answer
 
 

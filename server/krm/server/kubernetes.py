@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, Optional, Sequence
 
+from krm.model.gojson import written
 from krm.server import discovery, lists, options, trusted
 from krm.server.attributes import of_path, of_resource
 from krm.server.catalog import Served
@@ -25,7 +26,6 @@ from krm.server.statuses import (
     page_not_found,
     unavailable,
     unknown_resource,
-    written,
 )
 from krm.server.streams import Streams
 from krm.server.trusted import UNKNOWN, Shown

@@ -88,6 +88,8 @@ def answer(replica: Replica, namespace: str, options: Options, forms: Forms, for
     if following:
         remaining = None if options.selects else len(view.keys) - bisect_left(view.keys, following)
         page = Page(view.rv, make_token(view.rv, chosen[-1] + "\0", namespace), remaining)
+    if form.name == TABLE:
+        chosen = forms.tabulator.ordered(chosen, view.objects)
     return forms.list(form, page, [view.objects[key] for key in chosen], options.include, now)
 
 

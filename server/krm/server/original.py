@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from krm.model.gojson import written
 from krm.model.kinds import Kind
 from krm.model.reading import mapping, rows
 from krm.model.selectors import escaped
@@ -25,7 +26,7 @@ from krm.server.paths import check_name
 from krm.server.replica import Replica
 from krm.server.routes import Call, ErrorForm, Parameter, Route, json_content
 from krm.server.serving import Serving
-from krm.server.statuses import ApiError, bad_request, nothing_found, only_namespaces, unavailable, written
+from krm.server.statuses import ApiError, bad_request, nothing_found, only_namespaces, unavailable
 from krm.server.web import Answer, Reply, of_error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from krm.client.errors import KrmError
+from krm.model.gojson import written
 from krm.server.about import About
 from krm.server.followed import WAIT_MOST, Followed
 from krm.server.identity import Attributes, Gate
@@ -25,7 +26,6 @@ from krm.server.routes import (
     json_content,
 )
 from krm.server.serving import Serving
-from krm.server.statuses import written
 from krm.server.streams import Streams
 from krm.server.web import Answer, Reply
 

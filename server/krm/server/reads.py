@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 from krm.client import errors, wire
 from krm.client.direct import RedisPipeline
@@ -11,6 +11,7 @@ from krm.client.moments import parse_moment
 from krm.client.selection import Selection
 from krm.client.snapshot import split_tokens
 from krm.client.source import Pair
+from krm.model.gojson import written
 from krm.model.head import Head
 from krm.model.kinds import parse_kind
 from krm.model.records import Envelope
@@ -20,7 +21,7 @@ from krm.server.own import OwnApi, Target, holds
 from krm.server.paths import check_name
 from krm.server.replica import Replica
 from krm.server.routes import Call
-from krm.server.statuses import bad_request, written
+from krm.server.statuses import bad_request
 from krm.server.tables import Tabulator
 from krm.server.trusted import Shown
 from krm.server.web import Answer
@@ -164,9 +165,10 @@ class Reads:
         damaged = tuple(key for key in replica.corrupt if namespace in (None, key.partition("/")[0]))
         return Read(str(replica.token), head, now, body.plain, len(keys), damaged)
 
-    def _row_lines(self, replica: Replica, keys: Iterable[str], now: float) -> bytes:
-        row = self._tabulator(replica).row
-        found = [(key, replica.objects[key]) for key in keys]
+    def _row_lines(self, replica: Replica, keys: List[str], now: float) -> bytes:
+        tabulator = self._tabulator(replica)
+        row = tabulator.row
+        found = [(key, replica.objects[key]) for key in tabulator.ordered(keys, replica.objects)]
         return b"".join([wire.row_line(key, row(_ROWS, one, _body, "None", now)) for key, one in found])
 
     def _tabulator(self, replica: Replica) -> Tabulator:

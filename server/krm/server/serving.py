@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from krm.model import trust as states
 from krm.model.kinds import Kind, Resource
+from krm.model.printed import custom_printer
 from krm.model.records import Envelope
 from krm.model.redaction import PLACEHOLDER
 from krm.server import trusted
@@ -16,7 +17,6 @@ from krm.server.catalog import Catalog, Served
 from krm.server.kept import GZIP_FROM, Body, Kept
 from krm.server.lists import Forms
 from krm.server.negotiation import accepts_gzip
-from krm.server.printed import printed_columns
 from krm.server.replica import Replica, order
 from krm.server.statuses import too_large_version
 from krm.server.tables import Tabulator
@@ -106,8 +106,8 @@ class Serving:
         rv = definition.rv if definition else ""
         held = self._forms.get(resource)
         if held is None or held[0] != rv:
-            printed = None if definition is None else printed_columns(_decoded(definition.body), resource.version)
-            held = self._forms[resource] = (rv, Forms(Writer(resource), Tabulator(str(resource.kind), printed)))
+            printer = None if definition is None else custom_printer(_decoded(definition.body), resource.version)
+            held = self._forms[resource] = (rv, Forms(Writer(resource), Tabulator(str(resource.kind), printer)))
             current = {forms for _, forms in self._forms.values()}
             self._lines = {key: lines for key, lines in self._lines.items() if key[1] in current}
         return held[1]

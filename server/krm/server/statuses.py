@@ -5,9 +5,9 @@ The texts are a real kube-apiserver's (1.36), word for word: clients and people 
 
 from __future__ import annotations
 
-import json
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
+from krm.model.gojson import written
 from krm.model.kinds import Kind
 
 
@@ -56,15 +56,6 @@ class ApiError(Exception):
     def body(self) -> bytes:
         """The Status as JSON with the newline that the API server ends it with."""
         return written(self.status()) + b"\n"
-
-
-def written(value: Any) -> bytes:
-    """JSON as Go's encoder writes it: `<`, `>`, `&`, U+2028 and U+2029 escaped, all else as it is."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for plain in "<>&\u2028\u2029":
-        if plain in text:
-            text = text.replace(plain, "\\u%04x" % ord(plain))
-    return text.encode("utf-8", "replace")
 
 
 def bad_request(message: str) -> ApiError:

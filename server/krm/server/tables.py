@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.model import columns, times
-from krm.model.cells import Cell, Column, Later, Object
+from krm.model.cells import Column, Later, Object, Printer
+from krm.model.gojson import written
 from krm.model.reading import mapping, text
 from krm.model.records import Envelope
+from krm.server.descriptions import described
 from krm.server.negotiation import Form
-from krm.server.printed import Printed, printed_cell
-from krm.server.statuses import written
 from krm.server.writing import Page, metadata_of
 
 try:
@@ -47,19 +47,21 @@ class Row(NamedTuple):
 
 
 class Tabulator:
-    """Tables of one kind. `printed`: the columns of its CRD, None where it is built in or not known."""
+    """Tables of one kind. `printer`: of a CRD's columns, None where it is built in or not known."""
 
-    def __init__(self, kind: str, printed: Optional[Sequence[Printed]] = None) -> None:
+    def __init__(self, kind: str, printer: Optional[Printer] = None) -> None:
         self._kind = kind
-        self._printed = printed
-        described = [(column, "") for column in columns.columns(kind)]
-        if printed is not None:
-            described = [(Column("Name", format="name"), ""), *((one.column, one.description) for one in printed)]
-        self.columns = tuple([column for column, _ in described])
-        self._definitions = [_definition(*one) for one in described]
+        self._printer = printer or columns.printer(kind)
+        self.columns = described(kind, self._printer.columns)
+        self._definitions = [_definition(one) for one in self.columns]
         self._later = Later(secrets.token_hex(8))
         self._kept: Dict[Tuple[str, str, str], Tuple[Envelope, Row]] = {}  # by uid, version and include
         self._size = 0
+
+    def ordered(self, keys: List[str], objects: Mapping[str, Envelope]) -> List[str]:
+        """These keys of a list in the order of its rows: some kinds are not shown by name."""
+        order = self._printer.order
+        return keys if order is None else sorted(keys, key=lambda key: order(_decoded(objects[key].body)))
 
     def head(self, form: Form, page: Page, definitions: bool = True) -> bytes:
         """What stands before the rows."""
@@ -101,22 +103,21 @@ class Tabulator:
         self._size += _size(row)
 
     def _row(self, envelope: Envelope, shown: bytes) -> Row:
-        try:
-            decoded = _decode(envelope.body)
-        except (ValueError, RecursionError):
-            decoded = {}
-        found: Object = decoded if isinstance(decoded, dict) else {}
-        parts = written(self._cells(found)).split(self._later.sign.encode())
+        found = _decoded(envelope.body)
+        parts = written(self._printer.cells(found, self._later)).split(self._later.sign.encode())
         conditions = _conditions(self._kind, found)
         pieces = [b'{"cells":' + parts[0], *parts[2::2]]
         pieces[-1] += b'%s,"object":%s}' % (conditions, shown)
         return Row(tuple(pieces), tuple([float(part) for part in parts[1::2]]))
 
-    def _cells(self, found: Object) -> List[Cell]:
-        if self._printed is None:
-            return columns.row(self._kind, found, self._later)
-        name = text(mapping(found.get("metadata")).get("name"))
-        return [name, *(printed_cell(one, found, self._later) for one in self._printed)]
+
+def _decoded(body: bytes) -> Object:
+    """{} where it is no object."""
+    try:
+        found = _decode(body)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else {}
 
 
 def _metadata(form: Form, envelope: Envelope) -> bytes:
@@ -145,11 +146,11 @@ def _conditions(kind: str, found: Object) -> bytes:
     return b',"conditions":%s' % written([row])
 
 
-def _definition(column: Column, description: str) -> Dict[str, Any]:
+def _definition(column: Column) -> Dict[str, Any]:
     return {
         "name": column.name,
         "type": column.type,
         "format": column.format,
-        "description": description,
-        "priority": 1 if column.wide else 0,
+        "description": column.description,
+        "priority": column.priority,
     }

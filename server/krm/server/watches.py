@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Hashable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+from krm.model.gojson import written
 from krm.model.messages import ADDED, BOOKMARK, DELETED, MODIFIED
 from krm.model.records import Envelope
 from krm.server.lists import Forms, matches
 from krm.server.negotiation import TABLE, Form
 from krm.server.options import Options
 from krm.server.replica import Event, Replica, order
-from krm.server.statuses import ApiError, too_old, written
+from krm.server.statuses import ApiError, too_old
 from krm.server.writing import Page, at_version, event
 
 # Seconds between bookmarks, and before the end of a watch: as the API server sends them.

@@ -10,12 +10,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from krm.model import codec as codecs
 from krm.model.codec import NotJson
+from krm.model.gojson import written
 from krm.model.kinds import Resource
 from krm.model.messages import EVENT_TYPES
 from krm.model.records import Envelope
 from krm.server.groups import BUILT_IN
 from krm.server.negotiation import JSON, METADATA, Form
-from krm.server.statuses import written
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Mapping, NamedTuple, Tuple
+from typing import Any, List, Mapping, NamedTuple, Sequence, Tuple
 
 from krm.model import times
-from krm.model.cells import Column, Object, since
+from krm.model.cells import Column, Object, Printer, name_of, since
+from krm.model.gojson import written
 from krm.model.jsonpath import MISSING, first_value
-from krm.model.reading import rows, text
-from krm.server.statuses import written
+from krm.model.reading import integer, mapping, rows, text
 
 # From here on Go writes a float with an exponent.
 _EXPONENT_FROM = 1e21
@@ -20,16 +20,28 @@ class Printed(NamedTuple):
 
     column: Column
     path: str  # JSONPath, ".spec.size"
-    description: str = ""
 
 
 _AGE = Printed(Column("Age", type="date"), ".metadata.creationTimestamp")
 
 
+def custom_printer(definition: Mapping[str, Any], version: str) -> Printer:
+    """How the objects of a CRD's served version are shown: by its additionalPrinterColumns, or by their age."""
+    return printer_of(printed_columns(definition, version))
+
+
+def printer_of(printed: Sequence[Printed]) -> Printer:
+    """Name, then these."""
+
+    def cells(obj: Object, now: float) -> List[Any]:
+        return [name_of(obj), *(printed_cell(one, obj, now) for one in printed)]
+
+    return Printer((Column("Name", format="name"), *(one.column for one in printed)), cells)
+
+
 def printed_columns(definition: Mapping[str, Any], version: str) -> Tuple[Printed, ...]:
-    """additionalPrinterColumns of a CRD's served version; Age alone where it names none."""
-    spec = definition.get("spec")
-    for one in rows(spec.get("versions")) if isinstance(spec, dict) else []:
+    """What a CRD says of a version; Age alone where it says nothing."""
+    for one in rows(mapping(definition.get("spec")).get("versions")):
         if one.get("name") == version:
             found = [_column(row) for row in rows(one.get("additionalPrinterColumns"))]
             return tuple(found) or (_AGE,)
@@ -37,11 +49,10 @@ def printed_columns(definition: Mapping[str, Any], version: str) -> Tuple[Printe
 
 
 def _column(row: Mapping[str, Any]) -> Printed:
-    priority, path = row.get("priority"), text(row.get("jsonPath"))
-    wide = isinstance(priority, int) and priority > 0
-    column = Column(text(row.get("name")), wide, text(row.get("type")) or "string", text(row.get("format")))
+    path = text(row.get("jsonPath"))
     described = text(row.get("description")) or f"Custom resource definition column (in JSONPath format): {path}"
-    return Printed(column, path, described)
+    type_, format_ = text(row.get("type")) or "string", text(row.get("format"))
+    return Printed(Column(text(row.get("name")), integer(row.get("priority")), type_, format_, described), path)
 
 
 def printed_cell(one: Printed, obj: Object, now: float) -> Any:

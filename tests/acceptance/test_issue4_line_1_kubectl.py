@@ -106,8 +106,8 @@ FORMS: List[Tuple[Tuple[str, ...], Filter]] = [
     (("-o", f"custom-columns={_COLUMNS}"), as_is),
     (("--show-labels",), as_is),
 ]
-# A lease changes each ten seconds, and endpoints have no table of their own in krm: they are there for `describe`.
-SHOWN = [kind for kind in KINDS if kind not in ("leases.coordination.k8s.io", "endpoints")]
+# A lease changes each ten seconds: it is there for `describe`.
+SHOWN = [kind for kind in KINDS if kind != "leases.coordination.k8s.io"]
 
 
 @pytest.mark.parametrize("kind", SHOWN)

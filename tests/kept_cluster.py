@@ -39,6 +39,7 @@ _RESOURCES = {
     "services": ("v1", "Service", True),
     "persistentvolumeclaims": ("v1", "PersistentVolumeClaim", True),
     "ingresses.networking.k8s.io": ("v1", "Ingress", True),
+    "customresourcedefinitions.apiextensions.k8s.io": ("v1", "CustomResourceDefinition", False),
     "widgets.example.com": ("v1", "Widget", True),
     "globals.example.com": ("v1", "Global", False),
 }

@@ -87,6 +87,7 @@ TENANTS = [
     "/krm/v1/objects/pods?namespace=a&name=none",
     "/krm/v1/changes/pods?namespace=a&since=1",
     "/krm/v1/diffs/pods?namespace=a&a=1",
+    "/krm/v1/columns/pods?namespace=a",
 ]
 
 
@@ -135,6 +136,8 @@ def test_what_a_tenant_is_told_does_not_depend_on_what_others_have(world: World,
         "versions/pods",
         "diffs/pods?a=1",
         "snapshots/services",
+        "columns/pods",
+        "columns/pods?namespace=b",
     ],
 )
 def test_what_may_not_be_listed_is_403_whether_it_exists_or_not(world: World, path: str) -> None:

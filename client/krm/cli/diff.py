@@ -10,7 +10,7 @@ from typing import Any, Iterator, List, Optional, Tuple
 from krm.cli.get import tell
 from krm.cli.opening import open_client, resolve
 from krm.cli.terminal import paint, safe, wants_colour
-from krm.client.client import Difference
+from krm.client.objects import Difference
 from krm.model.trust import LIVE
 
 _MARK = {"ADDED": ("+", "green"), "DELETED": ("-", "red"), "MODIFIED": ("~", "yellow")}

@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
     snapshot, namespace = _read(client, kind, args, lambda namespace: _snapshot(client, kind, namespace, args))
     objects, missing = _chosen(snapshot, names, namespace, args)
     namespaces = args.all_namespaces and any(obj.namespace for obj in objects)
-    form = make_format(kind, args, namespaces, _clock(snapshot, args))
+    clock = _clock(snapshot, args)
+    form = make_format(kind, args, namespaces, clock, lambda: client.printer(kind, namespace))
     _show(form, objects, len(names) == 1, namespace, args)
     for name in missing:
         say(f'Error from krm (NotFound): {kind} "{name}" not found')

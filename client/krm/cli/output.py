@@ -14,8 +14,7 @@ from krm.client.errors import BadObject, KrmError
 from krm.client.objects import KubernetesObject
 from krm.client.source import TableRow
 from krm.client.tables import cells_of
-from krm.model.cells import Cell, Column
-from krm.model.columns import columns
+from krm.model.cells import Cell, Column, Printer
 from krm.model.jsonpath import BadPath, NotThere, column_texts, evaluate, find, parse_relaxed, parse_template
 from krm.model.kinds import split_key
 
@@ -72,14 +71,16 @@ class Rows:
 class TableFormat(Format):
     """kubectl's columns; an unreadable object is a row that says so."""
 
-    def __init__(self, kind: str, now: Callable[[], float], wide: bool, namespaces: bool, headings: bool) -> None:
+    def __init__(
+        self, printer: Printer, now: Callable[[], float], wide: bool, namespaces: bool, headings: bool
+    ) -> None:
         super().__init__(now)
-        self._kind = kind
-        self._rows = Rows(columns(kind), wide, namespaces, headings)
+        self._printer = printer
+        self._rows = Rows(printer.columns, wide, namespaces, headings)
 
     def show(self, objects: Objects) -> None:
         now = self.now()
-        self._rows.show([TableRow(obj.key, cells_of(self._kind, obj.key, obj.raw, now)) for obj in objects])
+        self._rows.show([TableRow(obj.key, cells_of(self._printer, obj.key, obj.raw, now)) for obj in objects])
 
 
 def _shown(cell: Union[Cell, float, None]) -> str:
@@ -221,12 +222,17 @@ def dump_yaml(value: Any) -> str:
     return to_yaml(value)
 
 
-def make_format(kind: str, args: argparse.Namespace, namespaces: bool, now: Callable[[], float]) -> Format:
-    """The format that -o names; namespaces: with a column for them. Raises ArgumentTypeError with a sentence."""
+def make_format(
+    kind: str, args: argparse.Namespace, namespaces: bool, now: Callable[[], float], printer: Callable[[], Printer]
+) -> Format:
+    """The format that -o names; namespaces: with a column for them. Raises ArgumentTypeError with a sentence.
+
+    `printer`: asks how the kind is shown, where the format wants to know.
+    """
     name, equals, rest = args.output.partition("=")
     plain: Dict[str, Callable[[], Format]] = {
-        "": lambda: TableFormat(kind, now, False, namespaces, not args.no_headers),
-        "wide": lambda: TableFormat(kind, now, True, namespaces, not args.no_headers),
+        "": lambda: TableFormat(printer(), now, False, namespaces, not args.no_headers),
+        "wide": lambda: TableFormat(printer(), now, True, namespaces, not args.no_headers),
         "name": lambda: NameFormat(kind, now),
         "json": lambda: DocumentFormat(now, dump_json, ""),
         "yaml": lambda: DocumentFormat(now, dump_yaml, "---\n"),

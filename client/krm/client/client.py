@@ -14,7 +14,7 @@ krm.client.errors) unless `stale_ok=True`. A client is not for several threads.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, AsyncIterator, Callable, Generator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, AsyncIterator, Callable, Generator, List, Optional, Sequence, Tuple
 
 from krm.client.direct import told
 from krm.client.directory import Directory
@@ -22,13 +22,14 @@ from krm.client.errors import BadRequest
 from krm.client.locate import Place, locate
 from krm.client.moments import Moment
 from krm.client.names import resolve
-from krm.client.objects import KubernetesObject
+from krm.client.objects import Difference, KubernetesObject
 from krm.client.pipelines import Pipelines, allowed, part
 from krm.client.selection import Selection
 from krm.client.snapshot import Snapshot, join_tokens
 from krm.client.source import KindStatus, Source
 from krm.client.watch import Change, Changes, Watch
 from krm.client.worst import worst
+from krm.model.cells import Printer
 from krm.model.trust import Trust, judge
 from krm.store import connect as store
 from krm.store.read import Token
@@ -64,21 +65,6 @@ def connect(
     with told():
         database = store.connect(place.url, name=name)
     return Client(Directory(database, place.cluster, place.pipelines))
-
-
-class Difference(NamedTuple):
-    """One object at two moments; None = it did not exist."""
-
-    key: str  # namespace/name
-    before: Optional[KubernetesObject]
-    after: Optional[KubernetesObject]
-
-    @property
-    def type(self) -> str:
-        """ADDED, MODIFIED or DELETED, on the way from a to b."""
-        if self.before is None:
-            return "ADDED"
-        return "MODIFIED" if self.after is not None else "DELETED"
 
 
 class Client:
@@ -171,6 +157,11 @@ class Client:
 
         kind, namespace = self._named(kind, namespace)
         return read(self._pipelines, kind, Selection(kind, label_selector, field_selector, namespace), stale_ok)
+
+    def printer(self, kind: str, namespace: Optional[str] = None) -> Printer:
+        """How kubectl shows the kind's objects. Raises UnknownKind, Refused, Unreachable."""
+        kind, namespace = self._named(kind, namespace)
+        return self._pipelines.reader(kind, self._pipelines.of(kind, namespace)[0]).printer(namespace)
 
     def at(self, kind: str, moment: Moment, namespace: Optional[str] = None, stale_ok: bool = False) -> Snapshot:
         """The kind as it was: at a token, a version, a time (datetime, seconds, RFC 3339) or a span ago (`5m`).

@@ -9,6 +9,7 @@ from krm.client import errors
 from krm.client.moments import parse_place, place
 from krm.client.selection import Selection
 from krm.client.source import Pair, Published, Tabulated
+from krm.model.cells import Printer
 from krm.model.head import Head
 from krm.model.records import BadRecord, Envelope, checked_envelope
 from krm.store import connect as store
@@ -59,13 +60,23 @@ class RedisPipeline:
             return self._reader.snapshot(self._keys.namespace or namespace)
 
     def table(self, namespace: Optional[str], selection: Selection) -> Tabulated:
-        from krm.client.tables import tabulated  # the columns of all kinds, which few readers print
+        from krm.client.tables import tabulated
 
         data = self.snapshot(namespace)
         if data is None:
             head, now = self.head()
             return Tabulated(head, now, False)
-        return tabulated(str(self._keys.kind), data, selection)
+        return tabulated(self.printer(namespace), data, selection)
+
+    def printer(self, namespace: Optional[str]) -> Printer:  # noqa: ARG002
+        from krm.client import printers  # the columns of all kinds, which few readers print
+
+        if printers.is_built_in(self._keys.kind):
+            return printers.printer(self._keys.kind)
+        with told():
+            return printers.printer(
+                self._keys.kind, printers.printed_in_redis(self._database, self._keys, self._reader)
+            )
 
     def verified(self, namespace: Optional[str]) -> Optional[SnapshotData]:  # noqa: ARG002
         with told():

@@ -8,7 +8,7 @@ alone.
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 from krm.client.errors import BadObject
 from krm.client.typed import typed
@@ -151,3 +151,18 @@ def is_verified(rv: str, verified_rv: str) -> bool:
         return bool(verified_rv) and versions.parse(rv) <= versions.parse(verified_rv)
     except MalformedVersion:
         return False
+
+
+class Difference(NamedTuple):
+    """One object at two moments; None = it did not exist."""
+
+    key: str  # namespace/name
+    before: Optional[KubernetesObject]
+    after: Optional[KubernetesObject]
+
+    @property
+    def type(self) -> str:
+        """ADDED, MODIFIED or DELETED, on the way from a to b."""
+        if self.before is None:
+            return "ADDED"
+        return "MODIFIED" if self.after is not None else "DELETED"

@@ -15,6 +15,7 @@ from krm.client.errors import KrmError
 from krm.client.http import Http, Response, error_of, message, tls_context
 from krm.client.selection import Selection
 from krm.client.source import KindStatus, Pair, Pipeline, Published, Source, Tabulated
+from krm.model.cells import Printer
 from krm.model.head import Head
 from krm.model.messages import EVENT_TYPES
 from krm.model.records import Envelope
@@ -165,6 +166,14 @@ class RemotePipeline:
         self._held = wire.text(facts, "token") or self._held
         head, something = wire.head_of(facts.get("head")), bool(wire.text(facts, "token"))
         return Tabulated(head, wire.number(facts, "now"), something, columns, rows, wire.texts(facts, "damaged"))
+
+    def printer(self, namespace: Optional[str]) -> Printer:
+        from krm.client import printers  # the columns of all kinds, which few readers print
+
+        if printers.is_built_in(self._kind):
+            return printers.printer(self._kind)
+        found = self._door.json(f"columns/{self._kind}", namespace=self._asked(namespace))
+        return printers.printer(self._kind, wire.printed_of(found.get("printed")))
 
     def verified(self, namespace: Optional[str]) -> Optional[SnapshotData]:
         return _data(self._lines("snapshots", namespace, verified="true"))

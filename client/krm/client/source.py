@@ -11,7 +11,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Protocol, Sequenc
 
 from krm.client import errors
 from krm.client.selection import Selection
-from krm.model.cells import Cell, Column
+from krm.model.cells import Cell, Column, Printer
 from krm.model.head import Head
 from krm.model.records import Envelope
 from krm.model.trust import Trust
@@ -130,6 +130,10 @@ class Pipeline(Protocol):
 
     def table(self, namespace: Optional[str], selection: Selection) -> Tabulated:
         """The rows that `selection` chooses, and no others."""
+        ...
+
+    def printer(self, namespace: Optional[str]) -> Printer:
+        """How the kind's objects are shown; a custom one's by what its CRD says."""
         ...
 
     def verified(self, namespace: Optional[str]) -> Optional[SnapshotData]:

@@ -4,7 +4,7 @@ made here, one object after the other, so none is kept."""
 from __future__ import annotations
 
 import json
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from krm.client.errors import Damaged
 from krm.client.pipelines import Pipelines, allowed
@@ -12,7 +12,7 @@ from krm.client.selection import Selection
 from krm.client.source import TableRow, Tabulated
 from krm.client.worst import worst
 from krm.model import columns
-from krm.model.cells import Cell, Column
+from krm.model.cells import Cell, Column, Object, Printer
 from krm.model.kinds import split_key
 from krm.model.trust import Trust
 from krm.store.read import SnapshotData
@@ -43,26 +43,35 @@ def read(pipelines: Pipelines, kind: str, selection: Selection, stale_ok: bool) 
     return _joined(kind, parts, allowed(kind, worst(trusts), stale_ok, len(parts) == len(trusts)))
 
 
-def tabulated(kind: str, data: SnapshotData, selection: Selection) -> Tabulated:
+def tabulated(printer: Printer, data: SnapshotData, selection: Selection) -> Tabulated:
     """The rows of what was read, with ages as of then. Raises BadObject for labels that rotted."""
-    rows = [
-        TableRow(key, cells_of(kind, key, one.body, data.time))
+    chosen = [
+        (key, one.body)
         for key, one in sorted(data.objects.items(), key=lambda row: row[0].encode())
         if selection.matches(key, one.labels, one.fields)
     ]
+    if printer.order is not None:
+        order = printer.order
+        chosen.sort(key=lambda row: order(_decoded(row[1]) or {}))
+    rows = [TableRow(key, cells_of(printer, key, body, data.time)) for key, body in chosen]
     damaged = [key for key in data.corrupt if selection.namespace in (None, split_key(key)[0])]
-    return Tabulated(data.head, data.time, True, columns.columns(kind), rows, tuple(damaged))
+    return Tabulated(data.head, data.time, True, printer.columns, rows, tuple(damaged))
 
 
-def cells_of(kind: str, key: str, body: bytes, now: float) -> Sequence[Cell]:
+def cells_of(printer: Printer, key: str, body: bytes, now: float) -> Sequence[Cell]:
     """The cells of one object at `now`, epoch seconds; of one that does not parse its name, and UNREADABLE."""
+    found = _decoded(body)
+    if found is not None:
+        return printer.cells(found, now)
+    return [split_key(key)[1]] + [UNREADABLE] * (len(printer.columns) - 1)
+
+
+def _decoded(body: bytes) -> Optional[Object]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
         found = None
-    if isinstance(found, dict):
-        return columns.row(kind, found, now)
-    return [split_key(key)[1]] + [UNREADABLE] * (len(columns.columns(kind)) - 1)
+    return found if isinstance(found, dict) else None
 
 
 def _joined(kind: str, parts: Sequence[Tabulated], trust: Trust) -> Table:

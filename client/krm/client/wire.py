@@ -20,6 +20,7 @@ from krm.client.objects import is_verified
 from krm.client.source import Published, TableRow
 from krm.model.cells import Column
 from krm.model.head import Head
+from krm.model.printed import Printed
 from krm.model.records import Envelope, object_digest
 
 # Fields of a head that are its stages' own business.
@@ -139,6 +140,30 @@ def read(body: bytes) -> Answer:
     if facts.get("lines") != len(lines):
         raise Damaged("the server's answer holds another number of objects than it says: is it krm's server?")
     return Answer(facts, lines)
+
+
+def shown_columns(printed: Optional[Sequence[Printed]]) -> Optional[List[Dict[str, Any]]]:
+    """What a CRD says of its columns, as JSON; None where no CRD is kept."""
+    if printed is None:
+        return None
+    return [
+        {"name": one.column.name, "type": one.column.type, "priority": one.column.priority, "path": one.path}
+        for one in printed
+    ]
+
+
+def printed_of(shown: Any) -> Optional[Tuple[Printed, ...]]:
+    """The other way round. Raises Damaged."""
+    if shown is None:
+        return None
+    if not isinstance(shown, list) or not all(isinstance(one, dict) for one in shown):
+        raise Damaged("the server's answer holds columns that are none")
+    return tuple(
+        [
+            Printed(Column(text(one, "name"), int(number(one, "priority")), text(one, "type")), text(one, "path"))
+            for one in shown
+        ]
+    )
 
 
 def row_line(key: str, row: bytes) -> bytes:

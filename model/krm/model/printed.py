@@ -25,13 +25,8 @@ class Printed(NamedTuple):
 _AGE = Printed(Column("Age", type="date"), ".metadata.creationTimestamp")
 
 
-def custom_printer(definition: Mapping[str, Any], version: str) -> Printer:
-    """How the objects of a CRD's served version are shown: by its additionalPrinterColumns, or by their age."""
-    return printer_of(printed_columns(definition, version))
-
-
 def printer_of(printed: Sequence[Printed]) -> Printer:
-    """Name, then these."""
+    """How custom resources are shown: Name, then these."""
 
     def cells(obj: Object, now: float) -> List[Any]:
         return [name_of(obj), *(printed_cell(one, obj, now) for one in printed)]
@@ -40,7 +35,7 @@ def printer_of(printed: Sequence[Printed]) -> Printer:
 
 
 def printed_columns(definition: Mapping[str, Any], version: str) -> Tuple[Printed, ...]:
-    """What a CRD says of a version; Age alone where it says nothing."""
+    """A CRD's additionalPrinterColumns of a served version; Age alone where there are none."""
     for one in rows(mapping(definition.get("spec")).get("versions")):
         if one.get("name") == version:
             found = [_column(row) for row in rows(one.get("additionalPrinterColumns"))]

@@ -137,6 +137,17 @@ def own_routes(
             (_NAMESPACE, Parameter("name", "Its name.", required=True), *_JUDGED),
         ),
         _of_kind(
+            "columns",
+            "The columns that a custom resource's CRD defines; `printed` is null of a built-in kind, and where krm"
+            " does not keep CRDs.",
+            reads.columns,
+            json_content(
+                "Name, type, priority and JSONPath of each.",
+                {"type": "object", "required": ["kind"], "properties": {"printed": {"type": ["array", "null"]}}},
+            ),
+            (_NAMESPACE,),
+        ),
+        _of_kind(
             "changes",
             "Changes since a token, each once and in order.",
             followed.changes,

@@ -99,6 +99,14 @@ class Reads:
         first = {**api.facts(target, head, now), "token": str(replica.token) if something else ""}
         return await api.lines(call, target, first, line, 1 if line else 0)
 
+    async def columns(self, call: Call) -> Answer:
+        """GET /krm/v1/columns/{kind}: for whoever makes cells of objects."""
+        target = await self._api.target(call, "list")
+        kind = target.replica.kind
+        served = self._api.catalog.served(parse_kind(kind))
+        printed = None if served is None else self._api.serving.printed(served)
+        return Answer(written({"kind": kind, "printed": wire.shown_columns(printed)}) + b"\n")
+
     async def version(self, call: Call) -> Answer:
         """GET /krm/v1/versions/{kind}: which version a moment means, or the oldest one that can be read."""
         api = self._api

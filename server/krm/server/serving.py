@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from krm.model import trust as states
 from krm.model.kinds import Kind, Resource
-from krm.model.printed import custom_printer
+from krm.model.printed import Printed, printed_columns, printer_of
 from krm.model.records import Envelope
 from krm.model.redaction import PLACEHOLDER
 from krm.server import trusted
@@ -106,8 +106,9 @@ class Serving:
         rv = definition.rv if definition else ""
         held = self._forms.get(resource)
         if held is None or held[0] != rv:
-            printer = None if definition is None else custom_printer(_decoded(definition.body), resource.version)
-            held = self._forms[resource] = (rv, Forms(Writer(resource), Tabulator(str(resource.kind), printer)))
+            printed = self.printed(served)
+            tabulator = Tabulator(str(resource.kind), None if printed is None else printer_of(printed))
+            held = self._forms[resource] = (rv, Forms(Writer(resource), tabulator))
             current = {forms for _, forms in self._forms.values()}
             self._lines = {key: lines for key, lines in self._lines.items() if key[1] in current}
         return held[1]
@@ -118,6 +119,11 @@ class Serving:
         if (replica, forms) not in self._lines:
             self._lines[replica, forms] = Lines(replica, forms)
         return self._lines[replica, forms]
+
+    def printed(self, served: Served) -> Optional[Tuple[Printed, ...]]:
+        """What the kind's CRD says of its columns; None where krm keeps no CRD of it."""
+        definition = self._definition(served)
+        return None if definition is None else printed_columns(_decoded(definition.body), served.resource.version)
 
     def _definition(self, served: Served) -> Optional[Envelope]:
         kind = served.resource.kind

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from controlplane.kubeapi import MERGE_PATCH, KubeClient
 from controlplane.objects import create_crd
-from model.made import CONTAINER, LATER, NAMESPACE, conditions, post
+from model.made import CONTAINER, LATER, LONG_AGO, NAMESPACE, conditions, post
 from model.made_certificates import make_certificates
 from model.made_devices import DEVICES
 from model.made_policies import POLICIES
@@ -60,6 +60,7 @@ _VOLUME = {"capacity": {"storage": "1024Mi"}, "accessModes": ["ReadWriteMany", "
 _PATH = {"hostPath": {"path": "/x"}}
 _IPS = [{"ip": f"10.0.0.{number}"} for number in range(1, 5)]
 _PORT = [{"name": "p", "port": 80}]
+_ADDRESSES = ("Hostname", "InternalIP", "ExternalIP", "InternalIP")
 _REGARDING = {"kind": "Pod", "name": "p-1", "namespace": NAMESPACE, "fieldPath": "spec.containers{c}"}
 _NEW_EVENT = {
     "eventTime": "2026-01-05T00:00:00.000000Z", "reportingController": "krm.test/x", "reportingInstance": "i",
@@ -122,6 +123,36 @@ CORE: Dict[str, List[Body]] = {
         },
     ],
     "v1 namespaces Namespace": [{"name": f"krm-{GONE}", "body": {"spec": {"finalizers": ["kubernetes"]}}}],
+    "v1 nodes Node": [
+        {
+            "body": {"spec": {"unschedulable": True}},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "False"}],
+                "addresses": [{"type": kind, "address": f"10.3.0.{n}"} for n, kind in enumerate(_ADDRESSES)],
+            },
+        },
+    ],
+    "v1 namespaces/default/pods Pod": [  # a quota narrows NAMESPACE
+        {
+            "body": {
+                "spec": {
+                    "containers": [CONTAINER], "automountServiceAccountToken": False, "nodeName": "krm-0",
+                    "readinessGates": [{"conditionType": f"krm.test/{n}"} for n in range(3)],
+                }
+            },
+            "status": {
+                "phase": "Running", "podIP": "10.1.0.8", "podIPs": [{"ip": "10.1.0.8"}, {"ip": "fd00::8"}],
+                "conditions": conditions("krm.test/1"),
+            },
+        },
+        {
+            "body": {"spec": {"containers": [CONTAINER], "automountServiceAccountToken": False}},
+            "status": {"phase": "Pending", "nominatedNodeName": "krm-0"},
+        },
+    ],
+    "v1 services Service+": [
+        {"body": {"spec": {"externalIPs": ["192.0.2.2", "192.0.2.1"], "ports": [{"port": 80}]}}},
+    ],
     "events.k8s.io/v1 events Event+": [
         {"body": {**_NEW_EVENT, "note": " it was made \n"}},
         {
@@ -135,6 +166,7 @@ CORE: Dict[str, List[Body]] = {
 
 _CRON = {"schedule": "*/5 * * * *"}
 _JOB = {"template": {"spec": {"containers": _TWO, "restartPolicy": "Never"}}}
+_INDEXED = {"completions": 2, "completionMode": "Indexed"}
 _ACTIVE = [{"kind": "Job", "name": name, "namespace": NAMESPACE} for name in ("j-1", "j-2")]
 _OWNER = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "s", "uid": "u-1"}
 _DATA = {"data": {"x": 1}}
@@ -150,7 +182,14 @@ WORKLOADS: Dict[str, List[Body]] = {
             "status": {"active": _ACTIVE, "lastScheduleTime": LATER},
         },
     ],
-    "batch/v1 jobs Job+": [{"name": f"krm-{GONE}", "body": {"spec": _JOB}}],
+    "batch/v1 jobs Job+": [
+        {"name": f"krm-{GONE}", "body": {"spec": _JOB}},
+        {"body": {"spec": {**_JOB, "parallelism": 1}}},
+        {
+            "body": {"spec": {**_JOB, "successPolicy": {"rules": [{"succeededCount": 1}]}, **_INDEXED}},
+            "status": {"startTime": LONG_AGO, "conditions": conditions("SuccessCriteriaMet"), "succeeded": 1},
+        },
+    ],
     "apps/v1 controllerrevisions ControllerRevision+": [
         {"body": {**_DATA, "revision": 1}},
         {"body": {**_DATA, "revision": 7}, "meta": {"ownerReferences": [_POD, {**_OWNER, "controller": True}]}},

@@ -183,3 +183,33 @@ def test_the_age_of_an_address_has_no_column() -> None:
     row = columns.row(kind, {"metadata": {"name": "10.0.0.1"}, "spec": {"parentRef": about}}, NOW)
     assert row == ["10.0.0.1", "widgets.krm.test/w", "<unknown>"]
     assert len(columns.columns(kind)) == 2
+
+
+@pytest.mark.parametrize("state", ["Running", "Failed", "Succeeded", "Unknown"])
+def test_a_migration_tells_how_far_it_is(state: str) -> None:
+    told = [
+        {"type": "Other", "status": "True"},
+        {"type": state, "status": "True"},
+        {"type": "Failed", "status": "False"},
+    ]
+    cells = shown("storageversionmigrations.storagemigration.k8s.io", {"status": {"conditions": told}})
+    assert cells["Status"] == state
+
+
+@pytest.mark.parametrize("state", ["Issued", "Denied", "Failed", "Pending"])
+def test_a_pods_request_for_a_certificate_tells_what_became_of_it(state: str) -> None:
+    told = [{"type": "Other"}, {"type": state}]
+    cells = shown("podcertificaterequests.certificates.k8s.io", {"status": {"conditions": told}})
+    assert cells["State"] == state
+
+
+def test_a_metric_of_a_type_that_is_not_known_says_so() -> None:
+    metrics = [{"type": "Newer"}, {"type": "Resource", "resource": {"name": "cpu", "target": {}}}]
+    cells = shown("horizontalpodautoscalers.autoscaling", {"spec": {"metrics": metrics}})
+    assert cells["Targets"] == "<unknown type>, cpu: <unknown>/<auto>"
+
+
+def test_what_the_api_server_fills_in_is_filled_in_where_it_did_not() -> None:
+    cells = shown("storageclasses.storage.k8s.io", {})
+    assert (cells["ReclaimPolicy"], cells["VolumeBindingMode"]) == ("Delete", "Immediate")
+    assert shown("persistentvolumes", {})["Capacity"] == "0"

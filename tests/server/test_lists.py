@@ -7,13 +7,19 @@ import json
 from typing import Any, Dict, List, Tuple
 
 import pytest
+from krm.model.kinds import Kind, Resource
 from krm.model.messages import ADDED, DELETED, MODIFIED
+from krm.model.records import Envelope
 from krm.server import lists
+from krm.server.lists import Forms
 from krm.server.negotiation import JSON, TABLE, Form
 from krm.server.options import parse
 from krm.server.replica import Replica
 from krm.server.statuses import ApiError
-from server.replicas import change, forms, loaded, pod
+from krm.server.tables import Tabulator
+from krm.server.writing import Writer
+from krm.store.read import SnapshotData, Token
+from server.replicas import change, forms, head, loaded, pod
 
 PLAIN = Form(JSON)
 
@@ -163,3 +169,30 @@ def test_a_table_has_a_row_an_object_and_the_metadata_of_the_list() -> None:
     table = ask(many(), "", Form(TABLE, "v1"), limit="3")
     assert [row["cells"][0] for row in table["rows"]] == ["p-00", "p-02", "p-04"]
     assert (table["kind"], table["metadata"]["remainingItemCount"]) == ("Table", 17)
+
+
+def test_rows_that_stand_by_precedence_do_so_within_each_page() -> None:
+    """As the API server has flowschemas: the list itself, and where a page ends, go by name."""
+    kind = "flowschemas.flowcontrol.apiserver.k8s.io"
+    replica, held = Replica(kind), {}
+    for number, (name, precedence) in enumerate((("a", 9), ("b", 1), ("c", 5), ("d", 2)), 1):
+        body = b'{"metadata":{"name":"%s"},"spec":{"matchingPrecedence":%d}}' % (name.encode(), precedence)
+        held[f"/{name}"] = Envelope(str(number), name, b"", 1.0, b"", (), body)
+    replica.load(SnapshotData(Token("n", 1), head(100), 10.0, held))
+    schemas = Resource(Kind("flowschemas", "flowcontrol.apiserver.k8s.io"), "v1", "FlowSchema", False)
+    written = Forms(Writer(schemas), Tabulator(kind))
+
+    def listed(form: Form, **query: str) -> Dict[str, Any]:
+        options = parse(kind, query)
+        found: Dict[str, Any] = json.loads(lists.answer(replica, "", options, written, form, 0.0))
+        return found
+
+    def shown(answer: Dict[str, Any]) -> str:
+        return "".join(row["cells"][0] for row in answer["rows"])
+
+    rows = Form(TABLE, "v1")
+    assert shown(listed(rows)) == "bdca"
+    first = listed(rows, limit="3")
+    assert shown(first) == "bca"
+    assert shown(listed(rows, limit="3", **{"continue": first["metadata"]["continue"]})) == "d"
+    assert names(listed(PLAIN)) == list("abcd")

@@ -176,3 +176,19 @@ def test_flow_schemas_stand_by_precedence_and_all_else_as_the_list_has_them() ->
     schemas = Tabulator("flowschemas.flowcontrol.apiserver.k8s.io")
     assert schemas.ordered(keys, objects) == ["/d", "/b", "/c", "/a"]
     assert Tabulator("configmaps").ordered(keys, objects) is keys
+
+
+def test_what_krm_does_not_hold_is_unknown_not_empty() -> None:
+    body = b'{"metadata":{"name":"w","annotations":{}}}'
+    paths = [
+        ".metadata.managedFields[0].manager",
+        r".metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration",
+        ".metadata.annotations.other",
+    ]
+    printer = printer_of([Printed(Column("V"), path) for path in paths])
+    tabulator = Tabulator("widgets.krm.test", printer)
+    assert row(tabulator, Envelope("5", "u", b"", 1.0, b"", (), body), 0.0)["cells"] == [
+        "w", "<unknown>", "<unknown>", None,
+    ]  # fmt: skip
+    broken = Envelope("5", "u", b"", 1.0, b"", (), b"{broken")
+    assert row(tabulator, broken, 0.0, "None")["cells"] == ["<unreadable>"] * 4

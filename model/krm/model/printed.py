@@ -6,13 +6,17 @@ from decimal import Decimal
 from typing import Any, List, Mapping, NamedTuple, Sequence, Tuple
 
 from krm.model import times
-from krm.model.cells import Column, Object, Printer, name_of, since
+from krm.model.cells import UNKNOWN, Column, Object, Printer, name_of, since
 from krm.model.gojson import written
 from krm.model.jsonpath import MISSING, first_value
 from krm.model.reading import integer, mapping, rows, text
 
 # From here on Go writes a float with an exponent.
 _EXPONENT_FROM = 1e21
+
+
+# What krm takes out of every object: a column of it is unknown, not empty.
+_NOT_HELD = ("managedFields", "last-applied-configuration")
 
 
 class Printed(NamedTuple):
@@ -52,6 +56,8 @@ def _column(row: Mapping[str, Any]) -> Printed:
 
 def printed_cell(one: Printed, obj: Object, now: float) -> Any:
     """As the API server's table convertor for custom resources: the first value that the path finds."""
+    if any(part in one.path for part in _NOT_HELD):
+        return UNKNOWN
     value, kind = first_value(one.path, obj), one.column.type
     if value is MISSING:
         return None

@@ -10,6 +10,7 @@ import json
 import secrets
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from krm.client.tables import UNREADABLE
 from krm.model import columns, times
 from krm.model.cells import Column, Later, Object, Printer
 from krm.model.gojson import written
@@ -61,7 +62,7 @@ class Tabulator:
     def ordered(self, keys: List[str], objects: Mapping[str, Envelope]) -> List[str]:
         """These keys of a list in the order of its rows: some kinds are not shown by name."""
         order = self._printer.order
-        return keys if order is None else sorted(keys, key=lambda key: order(_decoded(objects[key].body)))
+        return keys if order is None else sorted(keys, key=lambda key: order(_decoded(objects[key].body) or {}))
 
     def head(self, form: Form, page: Page, definitions: bool = True) -> bytes:
         """What stands before the rows."""
@@ -104,20 +105,21 @@ class Tabulator:
 
     def _row(self, envelope: Envelope, shown: bytes) -> Row:
         found = _decoded(envelope.body)
-        parts = written(self._printer.cells(found, self._later)).split(self._later.sign.encode())
-        conditions = _conditions(self._kind, found)
+        cells = [UNREADABLE] * len(self.columns) if found is None else self._printer.cells(found, self._later)
+        parts = written(cells).split(self._later.sign.encode())
+        conditions = _conditions(self._kind, found or {})
         pieces = [b'{"cells":' + parts[0], *parts[2::2]]
         pieces[-1] += b'%s,"object":%s}' % (conditions, shown)
         return Row(tuple(pieces), tuple([float(part) for part in parts[1::2]]))
 
 
-def _decoded(body: bytes) -> Object:
-    """{} where it is no object."""
+def _decoded(body: bytes) -> Optional[Object]:
+    """None where it is no object."""
     try:
         found = _decode(body)
     except (ValueError, RecursionError):
         found = None
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) else None
 
 
 def _metadata(form: Form, envelope: Envelope) -> bytes:

@@ -40,6 +40,7 @@ _RESOURCES = {
     "persistentvolumeclaims": ("v1", "PersistentVolumeClaim", True),
     "ingresses.networking.k8s.io": ("v1", "Ingress", True),
     "customresourcedefinitions.apiextensions.k8s.io": ("v1", "CustomResourceDefinition", False),
+    "flowschemas.flowcontrol.apiserver.k8s.io": ("v1", "FlowSchema", False),
     "widgets.example.com": ("v1", "Widget", True),
     "globals.example.com": ("v1", "Global", False),
 }

@@ -56,6 +56,14 @@ def test_a_table_is_what_kubectl_prints_of_a_snapshot(kept: KeptCluster, client:
         client.table("configmaps")
 
 
+def test_rows_stand_as_kubectl_prints_them_where_that_is_not_by_name(kept: KeptCluster, client: Client) -> None:
+    placed = {"/a": 9, "/b": 1, "/c": 5}
+    schemas = {key: {"spec": {"matchingPrecedence": place}} for key, place in placed.items()}
+    kept.kind("flowschemas.flowcontrol.apiserver.k8s.io", schemas).serve()
+    table = client.table("flowschemas.flowcontrol.apiserver.k8s.io")
+    assert [row.key for row in table.rows] == ["/b", "/c", "/a"]
+
+
 def test_attributes_items_and_camel_case_are_one(kept: KeptCluster, client: Client) -> None:
     kept.kind("pods", {"a/x": pod(node="n7", app="web")})
     one = client.snapshot("pods").get("x", "a")

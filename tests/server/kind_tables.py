@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from controlplane.kubeapi import KubeClient
 from controlplane.plane import ControlPlane
 from krm.model.canonical import Canonicaliser
+from krm.model.cells import Printer
 from krm.model.kinds import BadKind, Kind, Resource, parse_kind
 from krm.model.records import Envelope
 from krm.server import descriptions
@@ -60,11 +61,11 @@ def real_table(admin: KubeClient, resource: Resource) -> Dict[str, Any]:
     return table
 
 
-def krm_table(admin: KubeClient, resource: Resource) -> Dict[str, Any]:
-    """As krm makes it of the same list, taken in, redacted and written by its own code."""
+def krm_table(admin: KubeClient, resource: Resource, printer: Optional[Printer] = None) -> Dict[str, Any]:
+    """As krm makes it of the same list, taken in, redacted and written by its own code. `printer`: of a CRD."""
     items = Canonicaliser(resource).page(admin.request("GET", resource.path()).body).items
     objects = {one.key: Envelope(one.rv, one.uid, b"", 0.0, one.labels, one.fields, one.body) for one in items}
-    forms = Forms(Writer(resource), Tabulator(str(resource.kind)))
+    forms = Forms(Writer(resource), Tabulator(str(resource.kind), printer))
     keys = forms.tabulator.ordered(sorted(objects, key=str.encode), objects)
     made = forms.table(Form("Table", "v1"), Page("1"), [objects[key] for key in keys], "None", time.time())
     table: Dict[str, Any] = json.loads(made)

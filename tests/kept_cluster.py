@@ -62,7 +62,7 @@ class KeptKind:
         scope = f"@{namespace}" if namespace else ""
         self.link.call("HSET", meta_key(cluster), f"kind/{kind}{scope}", "1")
         self.stalled = False
-        assert self.writer.take_over(self.writer.read_head(), {"beat": self.now()})
+        assert self.writer.take_over(self.writer.read_head(), {"beat": self.now(), "drift": {}})
 
     def now(self) -> float:
         return seconds(self.link.call("TIME"))

@@ -89,7 +89,8 @@ def explained(**fields: Any) -> str:
         ({}, "pods is live. Yes"),
         ({}, "It was proven current 2s ago"),
         ({}, "A list confirmed it 30s ago from the API server's cache, up to resourceVersion 90."),
-        ({}, "No list has found a difference so far."),
+        ({"drift": {}}, "No list has found a difference so far."),
+        ({}, "What lists had to repair so far is unknown"),
         ({"beat": 900.0}, "To do: start the aggregator"),
         (
             {"probed_at": None, "list_error": "Unreachable"},

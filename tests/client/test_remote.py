@@ -133,6 +133,8 @@ def test_a_tenant_reads_its_namespace_with_every_method_and_nothing_else(kept: K
     assert client.get("pods", "x", "a") is not None
     assert client.oldest("pods", "a")
     assert client.status() == []
+    (told,) = client.status("pods", "a")
+    assert (told.trust.drift, told.trust.upstream_drift, told.objects) == (None, None, None)
     refused: List[Any] = [
         lambda: client.snapshot("pods"),
         lambda: client.snapshot("pods", "b"),

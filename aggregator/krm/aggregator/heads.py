@@ -68,6 +68,7 @@ def state_from(head: Head, loaded: Iterable[Tuple[str, records.Envelope]]) -> St
     state.touched.clear()
     for name in _CARRIED:
         setattr(state, name, getattr(head, name))
+    state.drift, state.upstream_drift = dict(head.drift or {}), dict(head.upstream_drift or {})
     _resume_versions(state, head)
     state.verified_at, state.verified_by = head.verified_at, head.verified_by
     state.current_as_of, state.gap_open, state.truncated = head.current_as_of, head.gap_open, head.truncated

@@ -117,14 +117,15 @@ class Loss:
         victim = next((status for status in statuses if status.kind == VICTIM), None)
         if victim is None or self.repaired:
             return None
-        now, drift = time.monotonic(), sum(victim.trust.drift.values())
+        now, causes = time.monotonic(), victim.trust.drift or {}
+        drift = sum(causes.values())
         if self._injected is not None:
             at, before = self._injected
             # A metadata list counts the drift; the full list that it asks for repairs it.
             if drift > before and victim.head is not None and not victim.head.want:
                 self.repaired = drift - before
-                causes = ", ".join(f"{cause}: {count}" for cause, count in sorted(victim.trust.drift.items()))
-                return f"Repaired: {now - at:.1f} s later lists have found and set right what was lost ({causes})."
+                found = ", ".join(f"{cause}: {count}" for cause, count in sorted(causes.items()))
+                return f"Repaired: {now - at:.1f} s later lists have found and set right what was lost ({found})."
             if now - at < INJECT_AGAIN:
                 return None
         elif not self._due(victim, now):

@@ -37,8 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 3 where the kind is not live."""
     client = open_client(args)
     kind = resolve(client, args.kind)
-    pipelines = [(kind, namespace) for namespace in client.directory.namespaces_of(kind)]
-    statuses = client.directory.status(pipelines)
+    statuses = client.status(kind, args.namespace)
     for number, status in enumerate(statuses):
         if number:
             print()
@@ -97,13 +96,15 @@ def _lost(trust: Trust) -> Iterator[str]:
         yield "The watch broke and no list has closed the gap yet: an event may be missing."
     elif trust.gaps:
         yield f"The watch broke {_times(trust.gaps)} so far; each gap was closed."
-    total = sum(trust.drift.values())
-    if total:
+    if trust.drift is None:
+        yield "What lists had to repair so far is unknown (whoever may read one namespace alone is not told)."
+    elif any(trust.drift.values()):
+        total = sum(trust.drift.values())
         causes = ", ".join(f"{count} {cause}" for cause, count in sorted(trust.drift.items()))
         yield f"Lists repaired {total} objects so far ({causes}): what the watch had lost was found and counted."
     else:
         yield "No list has found a difference so far."
-    differing = trust.upstream_drift.get("differing")
+    differing = (trust.upstream_drift or {}).get("differing")
     if differing:
         yield f"The API server's own cache differed from etcd in {differing} objects at the last audit."
 

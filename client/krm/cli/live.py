@@ -40,7 +40,7 @@ def row(status: KindStatus) -> List[str]:
         str(trust.version) if known else "-",
         ago(trust.age),
         f"{ago(verified)} ago" if verified is not None else "never",
-        str(sum(trust.drift.values())) if known else "-",
+        str(sum(trust.drift.values())) if trust.drift is not None else "-",
         span(trust.delay_p99),
     ]
 
@@ -166,7 +166,7 @@ def _found(status: KindStatus) -> List[str]:
         lines.append(f"{status.name}: repaired since it began: {causes}")
     if trust.gap_open:
         lines.append(f"{status.name}: the watch broke off; the list that closes the gap is due")
-    if trust.upstream_drift.get("differing"):
+    if trust.upstream_drift and trust.upstream_drift.get("differing"):
         lines.append(f"{status.name}: the API server's own cache differed from its etcd: {trust.upstream_drift}")
     if trust.clock_suspect:
         lines.append(f"{status.name}: a time lies in the future: look at the clocks")

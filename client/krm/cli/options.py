@@ -164,6 +164,7 @@ def _describe(top: Parser, commands: Any, name: str) -> None:
 def _explain(top: Parser, commands: Any, name: str) -> None:
     command = _command(top, commands, name, "say why an answer about a kind can, or cannot, be trusted now")
     command.add_argument("kind", metavar="KIND")
+    command.add_argument("-n", "--namespace", metavar="NS", help="as a reader of this namespace (default: of all)")
     _where(command)
 
 

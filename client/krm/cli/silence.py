@@ -52,8 +52,8 @@ class Silence:
                 judge(last.head, now),
                 state=UNKNOWN,
                 reasons=(self.sentence,),
-                drift={},
-                upstream_drift={},
+                drift=None,
+                upstream_drift=None,
                 delay_p50=None,
                 delay_p99=None,
             )

@@ -252,7 +252,7 @@ class House:
         known = [status for status in statuses if status.objects is not None]
         objects = sum(status.objects or 0 for status in known)
         versions = sum(status.trust.version for status in known)
-        repairs = sum(sum(status.trust.drift.values()) for status in known)
+        repairs = sum(sum((status.trust.drift or {}).values()) for status in known)
         made = f"{self._events()} events, " if self._simulator is not None else ""
         least = "at least " if len(known) < len(statuses) else ""
         anew = " since Redis was started again" if self._redis is not None and self._redis.died else ""

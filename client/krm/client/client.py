@@ -99,16 +99,17 @@ class Client:
         """Names of the kinds that krm keeps of this cluster."""
         return self.directory.kinds()
 
-    def status(self) -> List[KindStatus]:
-        """What each kind is worth now. Never raises for a state."""
-        return self.directory.status()
+    def status(self, kind: Optional[str] = None, namespace: Optional[str] = None) -> List[KindStatus]:
+        """What each kind, or this one, is worth now: a row a pipeline. Never raises for a state."""
+        if kind is None:
+            return self.directory.status()
+        kind, namespace = self._named(kind, namespace)
+        pipelines = [(kind, pipeline) for pipeline in self._pipelines.of(kind, namespace)]
+        return self.directory.status(pipelines, namespace)
 
     def trust(self, kind: str, namespace: Optional[str] = None) -> Trust:
         """What this kind, or one namespace of it, is worth now. Never raises for a state."""
-        kind, namespace = self._named(kind, namespace)
-        pipelines = [(kind, pipeline) for pipeline in self._pipelines.of(kind, namespace)]
-        found = self.directory.status(pipelines, namespace)
-        return worst([(status.namespace, status.trust) for status in found])
+        return worst([(status.namespace, status.trust) for status in self.status(kind, namespace)])
 
     def resolve(self, word: str) -> str:
         """`po` -> pods, `deploy` -> deployments.apps, by what this Redis keeps. Raises BadRequest."""

@@ -34,10 +34,10 @@ class KindStatus(NamedTuple):
 
     @property
     def objects(self) -> Optional[int]:
-        """None where nothing was listed yet."""
+        """None where nothing was listed yet, or how many is not for this reader."""
         if self.head is None or not self.head.rv:
             return None
-        return self.head.truncated if self.head.truncated is not None else self.head.count
+        return (self.head.truncated or None) if self.head.truncated is not None else self.head.count
 
     @property
     def name(self) -> str:

@@ -31,10 +31,6 @@ def worst(trusts: Sequence[Tuple[str, Trust]]) -> Trust:
     first = min((trust for _, trust in trusts), key=lambda trust: _SEVERITY.index(trust.state))
     only = f"only {', '.join(namespace for namespace, _ in trusts)}: krm runs with --namespaces"
     reasons = [f"{namespace}: {reason}" for namespace, trust in trusts for reason in trust.reasons]
-    drift: Dict[str, int] = {}
-    for _, trust in trusts:
-        for cause, count in trust.drift.items():
-            drift[cause] = drift.get(cause, 0) + count
     every = [trust for _, trust in trusts]
     return replace(
         first,
@@ -49,9 +45,20 @@ def worst(trusts: Sequence[Tuple[str, Trust]]) -> Trust:
         verified_at=_oldest([trust.verified_at for trust in every]),
         gap_open=any(trust.gap_open for trust in every),
         gaps=sum(trust.gaps for trust in every),
-        drift=drift,
+        drift=_summed([trust.drift for trust in every]),
         clock_suspect=any(trust.clock_suspect for trust in every),
     )
+
+
+def _summed(drifts: Sequence[Optional[Dict[str, int]]]) -> Optional[Dict[str, int]]:
+    """By cause; None where one of them is unknown."""
+    total: Dict[str, int] = {}
+    for drift in drifts:
+        if drift is None:
+            return None
+        for cause, count in drift.items():
+            total[cause] = total.get(cause, 0) + count
+    return total
 
 
 def _oldest(times: Sequence[Optional[float]]) -> Optional[float]:

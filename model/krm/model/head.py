@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 
@@ -32,13 +32,13 @@ class Head:
     watch_error: str = ""
     unserved: bool = False  # discovery lacks the kind
     truncated: Optional[int] = None  # objects counted where they are too many to keep
-    drift: Dict[str, int] = field(default_factory=dict)  # cause -> count; carried over a rebuild
-    upstream_drift: Dict[str, Any] = field(default_factory=dict)  # last audit: rv, at, count, keys
+    drift: Optional[Dict[str, int]] = None  # cause -> count; carried over a rebuild
+    upstream_drift: Optional[Dict[str, Any]] = None  # last audit: rv, at, count, keys
     gaps: int = 0  # sessions broken; carried over a rebuild
     gap_open: bool = False  # a break that no list has closed yet
     bad: Tuple[Tuple[str, int, str, str, str, float], ...] = ()  # the 20 newest, as messages.Bad
     nameless: str = ""  # V of the newest full list, where `bad` does not name all that it refused; '' = it does
-    count: int = 0  # objects
+    count: Optional[int] = None  # objects
     digest: str = ""  # of the set, hex
     canon: str = ""
     cluster_uid: str = ""
@@ -124,6 +124,6 @@ def _decode(kind: str, text: str) -> Any:
         return tuple(rows)
     if not isinstance(parsed, dict):
         raise TypeError
-    if kind == "Dict[str, int]" and not all(type(count) is int for count in parsed.values()):
+    if kind == "Optional[Dict[str, int]]" and not all(type(count) is int for count in parsed.values()):
         raise TypeError
     return parsed

@@ -60,8 +60,8 @@ class Trust:
     verified_by: str  # cache, etcd, '' = never
     gap_open: bool  # an event may be missing; the list that closes it is due
     gaps: int
-    drift: Dict[str, int]  # repairs by cause; carried over a rebuild, as gaps are
-    upstream_drift: Dict[str, Any]  # what the last audit of the API server's own cache found
+    drift: Optional[Dict[str, int]]  # repairs by cause; carried over a rebuild, as gaps are
+    upstream_drift: Optional[Dict[str, Any]]  # what the last audit of the API server's own cache found
     delay_p50: Optional[float]  # seconds from receipt to publication
     delay_p99: Optional[float]
     clock_suspect: bool = False  # a time lay in the future and was clamped

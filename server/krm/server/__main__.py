@@ -75,7 +75,7 @@ class Settings:
         None, "Tokens must be meant for one of these; else for the API server itself.", parse_names
     )
     audit_log: str = setting("", "File of one JSON line a request; - is standard output.")
-    memory: int = setting(1024, "MiB of kept answers at most.", int)
+    memory: int = setting(1024, "MiB of kept answers at most; of large ones on their way half as much.", int)
     log_level: str = setting("INFO", ", ".join(LEVELS) + ".", parse_choice(*LEVELS))
 
 

@@ -38,8 +38,15 @@ class App:
             return
         if scope["type"] != "http":
             return
-        begun = time.monotonic()
         request = Request(scope, scope["path"])
+        try:
+            await self._answer(request, scope, receive, send_)
+        finally:
+            while request.ends:
+                request.ends.pop()()
+
+    async def _answer(self, request: Request, scope: Scope, receive: Receive, send_: Send) -> None:
+        begun = time.monotonic()
         line = None if self.audit is None else self.audit.begin(request, send_)
         reply = refusal(request) or await self._reply(request)
         for tell in self.seen:

@@ -10,6 +10,8 @@ import zlib
 from collections import OrderedDict
 from typing import Callable, Dict, Hashable, Optional, Tuple
 
+from krm.server.flight import SHARE, Flight
+
 # Bytes from which an answer is compressed: the API server's own threshold.
 GZIP_FROM = 128 * 1024
 GZIP_LEVEL = 1  # the API server's own: level 6 costs twice the time for a tenth of the bytes
@@ -37,10 +39,12 @@ class Body:
 class Kept:
     """Bodies within a budget of bytes, the one that was asked for longest ago goes first.
 
-    `version` tells one state of the same question from another: an older one is replaced.
+    `version` tells one state of the same question from another: an older one is replaced. `flight`: what readers
+    take of these bodies, and of those that are not kept.
     """
 
     def __init__(self, budget: int) -> None:
+        self.flight = Flight(int(budget * SHARE))
         self._budget = budget
         self._held: OrderedDict[Hashable, Tuple[Hashable, Body]] = OrderedDict()
         self._size = 0
@@ -96,7 +100,7 @@ class Kept:
             self._size -= gone.size
 
 
-def gzipped(plain: bytes) -> bytes:
-    """One gzip member."""
+def gzipped(*parts: bytes) -> bytes:
+    """One gzip member of all of them."""
     packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WBITS)
-    return packer.compress(plain) + packer.flush()
+    return b"".join([*[packer.compress(one) for one in parts], packer.flush()])

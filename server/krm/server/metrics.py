@@ -125,6 +125,8 @@ class Metrics:
         yield requests
         yield self._histogram(shown)
         yield GaugeMetricFamily("krm_server_kept_bytes", "Bytes of answers that are kept.", self._kept.size)
+        in_flight = "Bytes of large answers that readers are taking; what several take counts once."
+        yield GaugeMetricFamily("krm_server_inflight_bytes", in_flight, self._kept.flight.size)
         watches = GaugeMetricFamily("krm_server_watches", "Open watches.", labels=["cluster", "kind"])
         sent = CounterMetricFamily("krm_server_watch_events", "Lines sent to watchers.", labels=["cluster"])
         reviews = CounterMetricFamily(

@@ -100,12 +100,12 @@ class Original:
             handle,
             json_content("The objects, in the order of namespace/name.", _LIST),
             tuple(_PARAMETERS[name] for name in listed.parameters),
-            errors=(404,),
+            errors=(404, 429),
             error_form=ERRORS,
         )
 
     async def _list(self, listed: Listed, call: Call) -> Reply:
-        """Raises ApiError: 400, 403, 404, 503."""
+        """Raises ApiError: 400, 403, 404, 429, 503."""
         namespace, selectors = _selectors(call.query)
         asked = options.parse(str(listed.kind), selectors)
         served = self._catalog.served(listed.kind)

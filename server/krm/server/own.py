@@ -186,19 +186,25 @@ class OwnApi:
         count: int,
         shown: Optional[Shown] = None,
     ) -> Answer:
-        """An answer of JSON lines, compressed where that was asked for and pays. `shown`: None = the replica."""
-        whole = wire.first_line({**first, "lines": count}) + body
+        """An answer of JSON lines, compressed where that was asked for and pays. `shown`: None = the replica.
+        Raises ApiError 429."""
+        line, flight = wire.first_line({**first, "lines": count}), self.serving.kept.flight
         now = self.serving.now(target.replica)
         trust = judge(seen_by(target, self.head(target.replica)), now)
         rows = self.serving.headers(target.replica, trust)
         if shown is not None:
             rows = shown.headers(rows, now)
         rows.append(("Vary", "Accept-Encoding"))
-        if len(whole) >= GZIP_FROM and accepts_gzip(call.request.headers.get("accept-encoding", "")):
+        packs = accepts_gzip(call.request.headers.get("accept-encoding", ""))
+        if packs and len(line) + len(body) >= GZIP_FROM:
+            flight.take(call.request, body)
             begun = time.monotonic()
-            whole = await asyncio.get_running_loop().run_in_executor(None, gzipped, whole)
+            whole = await asyncio.get_running_loop().run_in_executor(None, gzipped, line, body)
             rows = aged(rows, time.monotonic() - begun)
             rows.append(("Content-Encoding", "gzip"))
+        else:
+            whole = line + body
+        flight.take(call.request, whole)
         return Answer(whole, 200, JSON_LINES, rows)
 
 

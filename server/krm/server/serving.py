@@ -85,7 +85,8 @@ class Serving:
         self, request: Request, body: Body, replica: Replica, shown: Optional[trusted.Shown] = None
     ) -> Answer:
         """A body of what the replica holds at this moment, or of what is `shown` instead, with what it is worth,
-        compressed where that was asked for and pays. Raises as `trust`."""
+        compressed where that was asked for and pays. Raises as `trust`, and ApiError 429."""
+        self.kept.flight.take(request, body.plain)
         if body.redacted is None:
             body.redacted = _PLACEHOLDER in body.plain
         headers = self.headers(replica, self.trust(replica), [_REDACTED] if body.redacted else [])
@@ -94,6 +95,7 @@ class Serving:
         if len(body.plain) >= GZIP_FROM and accepts_gzip(request.headers.get("accept-encoding", "")):
             begun = time.monotonic()
             packed = await self.kept.compressed(body)
+            self.kept.flight.take(request, packed)
             headers = trusted.aged(headers, time.monotonic() - begun)  # the replica itself may have moved on
             return Answer(packed, headers=[*headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")])
         return Answer(body.plain, headers=headers)

@@ -65,6 +65,7 @@ class Request:
         self.impersonator: Optional[User] = None  # who really does
         self.asked: Optional[Attributes] = None  # what for, once that is known
         self.peer: str = (scope.get("client") or ("", 0))[0]
+        self.ends: List[Callable[[], None]] = []  # to be called once its answer was taken, or cannot be any more
         self.certificate: bytes = (scope.get("state") or {}).get("peer_certificate", b"")  # DER, b"" = none
 
     def _header(self, name: str, value: str) -> None:

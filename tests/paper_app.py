@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, cast
 from urllib.parse import unquote
 
 from kept_cluster import _RESOURCES
@@ -17,14 +17,17 @@ from krm.server.app import App
 from krm.server.catalog import Catalog
 from krm.server.identity import Attributes, Open, User
 from krm.server.kept import Kept
-from krm.server.kubernetes import KubernetesApi
 from krm.server.metrics import Metrics
 from krm.server.original import Original
+from krm.server.own_routes import own_routes
+from krm.server.past import Past
 from krm.server.replica import Replica
-from krm.server.routes import Routes
+from krm.server.routes import Route
 from krm.server.serving import Serving
 from krm.server.statuses import forbidden
+from krm.server.streams import Streams
 from krm.server.web import Request
+from krm.store.connect import Database
 from krm.store.read import SnapshotData, Token
 
 NOW = 1_000_000.0  # seconds, the Redis clock of all tests
@@ -60,8 +63,8 @@ class Gate(Open):
 class PaperApp:
     """One cluster of replicas at `now`."""
 
-    def __init__(self, *clusters: str) -> None:
-        self.gate, self.now = Gate(), NOW
+    def __init__(self, *clusters: str, gate: Optional[Gate] = None) -> None:
+        self.gate, self.now = gate or Gate(), NOW
         kept = Kept(1 << 24)
         self.metrics = Metrics(kept)
         self.catalogs: Dict[str, Catalog] = {}
@@ -70,11 +73,18 @@ class PaperApp:
         for name in clusters or ("paper",):
             catalog = self.catalogs[name] = Catalog(name)
             serving = self.servings[name] = Serving(catalog, kept, lambda replica: self.now)
-            self.app.apis[name] = KubernetesApi(serving, self.gate)
-            self.metrics.add(name, serving, self.app.apis[name].streams, self.gate)
-            routes = [*Original(serving, self.gate).routes(), self.metrics.route(name)]
-            self.app.routes[name] = Routes(name, self.gate, routes)
+            api = self.app.add(serving, self.gate, self._routes(serving))
+            self.metrics.add(name, serving, api.streams, self.gate)
         self.app.seen.append(self.metrics.seen)
+
+    def _routes(self, serving: Serving) -> Callable[[Any, Streams], List[Route]]:
+        past, name = Past(cast(Database, None)), serving.catalog.cluster  # nothing here is of the past
+
+        def routes(gate: Any, streams: Streams) -> List[Route]:
+            beside = [*Original(serving, gate).routes(), self.metrics.route(name, gate)]
+            return beside + own_routes(serving, gate, past, streams, lambda: self.app.routes)
+
+        return routes
 
     def kind(
         self,

@@ -21,14 +21,14 @@ from krm.server.app import App
 from krm.server.hub import Hub
 from krm.server.identity import Gate, Open
 from krm.server.kept import Kept
-from krm.server.kubernetes import KubernetesApi
 from krm.server.listening import Port
 from krm.server.metrics import Metrics
 from krm.server.original import Original
 from krm.server.own_routes import own_routes
 from krm.server.past import Past
-from krm.server.routes import Routes
+from krm.server.routes import Route
 from krm.server.serving import Serving
+from krm.server.streams import Streams
 from krm.store import connect as store
 from krm.store import follow
 from krm.store.errors import StoreError
@@ -105,17 +105,21 @@ class Served:
         metrics = Metrics(kept)
         for name in self._clusters:
             hub = self.hubs[name] = Hub(self._database, name, self._loop)
-            serving, gate = Serving(hub.catalog, kept, hub.now), self._gates.get(name, Open())
+            serving = Serving(hub.catalog, kept, hub.now)
             hub.changed = serving.changed
-            app.apis[name] = KubernetesApi(serving, gate)
-            metrics.add(name, serving, app.apis[name].streams, gate)
-            routes = [*Original(serving, gate).routes(), metrics.route(name)]
-            app.routes[name] = Routes(name, gate, routes)
-            app.routes[name].add(own_routes(serving, gate, self.past, app.apis[name].streams, lambda: app.routes))
+            gate = self._gates.get(name, Open())
+            metrics.add(name, serving, app.add(serving, gate, self._routes(serving, metrics)).streams, gate)
             hub.start()
         self.port = Port(app, "127.0.0.1", 0)
         self._ready.set()
         await self.port.serve()
+
+    def _routes(self, serving: Serving, metrics: Metrics) -> Callable[[Gate, Streams], List[Route]]:
+        def routes(gate: Gate, streams: Streams) -> List[Route]:
+            own = own_routes(serving, gate, self.past, streams, lambda: self._app.routes)
+            return [*Original(serving, gate).routes(), metrics.route(serving.catalog.cluster, gate), *own]
+
+        return routes
 
     def settle(self, kept: KeptCluster) -> None:
         """Until the server has seen what Redis holds of each announced kind."""

@@ -19,12 +19,10 @@ from krm.server.app import App
 from krm.server.catalog import Catalog
 from krm.server.identity import Open
 from krm.server.kept import Kept
-from krm.server.kubernetes import KubernetesApi
 from krm.server.listening import Port
 from krm.server.own_routes import own_routes
 from krm.server.past import Past
 from krm.server.replica import Replica
-from krm.server.routes import Routes
 from krm.server.serving import Serving
 from krm.store.connect import Database
 from krm.store.read import SnapshotData, Token
@@ -53,12 +51,12 @@ class Serves:
         self.replica.load(SnapshotData(Token("n", 1), head, 100.0, {"a/x": pod(9)}))
         catalog.add(self.replica)
         self.serving = Serving(catalog, Kept(1 << 26), lambda _: 100.0)
-        self.api = KubernetesApi(self.serving, Open())
         app = App("c", lambda: "")
-        app.apis["c"] = self.api
         past = Past(cast(Database, None))  # nothing here is of the past
-        routes = own_routes(self.serving, Open(), past, self.api.streams, lambda: app.routes)
-        app.routes["c"] = Routes("c", Open(), routes)
+        self.api = app.add(
+            self.serving, Open(),
+            lambda gate, streams: own_routes(self.serving, gate, past, streams, lambda: app.routes),
+        )  # fmt: skip
         self.port = Port(app, "127.0.0.1", 0)
 
     def happens(self, rv: int, key: str = "a/x") -> None:

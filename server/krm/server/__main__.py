@@ -15,14 +15,15 @@ from krm.server.app import App
 from krm.server.audit import Audit, CannotWrite
 from krm.server.gates import CHOICES, BadGate, Gates, GateSettings
 from krm.server.hub import Hub
+from krm.server.identity import Gate
 from krm.server.kept import Kept
-from krm.server.kubernetes import KubernetesApi
 from krm.server.metrics import Metrics
 from krm.server.original import Original
 from krm.server.own_routes import own_routes
 from krm.server.past import Past
-from krm.server.routes import Routes
+from krm.server.routes import Route
 from krm.server.serving import Serving
+from krm.server.streams import Streams
 from krm.server.tls import BadCertificates, Certificates
 from krm.stage.common import LEVELS
 from krm.stage.runner import configure_logging, die_with_parent
@@ -162,12 +163,8 @@ async def _serve(settings: Settings, certificates: Optional[Certificates]) -> in
     )  # fmt: skip
     for hub, gate in zip(hubs, await gates.open()):
         serving = Serving(hub.catalog, kept, hub.now)
-        hub.changed, cluster = serving.changed, hub.catalog.cluster
-        app.apis[cluster] = KubernetesApi(serving, gate)
-        metrics.add(cluster, serving, app.apis[cluster].streams, gate)
-        app.routes[cluster] = Routes(cluster, gate, [*Original(serving, gate).routes(), metrics.route(cluster)])
-        streams = app.apis[cluster].streams
-        app.routes[cluster].add(own_routes(serving, gate, past, streams, lambda: app.routes))
+        hub.changed = serving.changed
+        _add(app, serving, gate, past, metrics)
         hub.start()
     looking = loop.create_task(certificates.keep()) if certificates else None
     log.info("serving %s at %s", ", ".join(settings.cluster), ports[0].url)
@@ -181,6 +178,17 @@ async def _serve(settings: Settings, certificates: Optional[Certificates]) -> in
     if app.audit is not None:
         app.audit.close()
     return 0
+
+
+def _add(app: App, serving: Serving, gate: Gate, past: Past, metrics: Metrics) -> None:
+    """One cluster, with all that stands below its prefix."""
+    cluster = serving.catalog.cluster
+
+    def routes(gate: Gate, streams: Streams) -> List[Route]:
+        original = [*Original(serving, gate).routes(), metrics.route(cluster, gate)]
+        return original + own_routes(serving, gate, past, streams, lambda: app.routes)
+
+    metrics.add(cluster, serving, app.add(serving, gate, routes).streams, gate)
 
 
 def _hang_up(loop: asyncio.AbstractEventLoop, certificates: Optional[Certificates], audit: Optional[Audit]) -> None:

@@ -28,7 +28,7 @@ class About:
         """GET /krm/v1/kinds: for whoever may see what the API server serves."""
         api = self._api
         call.request.asked = of_path(call.cluster, call.request.method, call.request.path)
-        await api.gate.check(call.user, Attributes(call.cluster, "get", path="/apis"))
+        await self._sees(call)
         rows = []
         for replica in _sorted(api):
             # A namespace's name is told to whoever may read in it.
@@ -48,9 +48,10 @@ class About:
 
     async def clusters(self, call: Call) -> Answer:
         """GET /krm/v1/clusters: those whose API the caller may see, as far as finding out gives no token away."""
+        await self._sees(call)
         found = []
         for name, routes in self._clusters().items():
-            if await routes.lets_in(call.request, call.cluster):
+            if name == call.cluster or await routes.lets_in(call.request, call.cluster):
                 found.append(name)
         return _json({"clusters": [{"name": name} for name in found], "default": call.cluster})
 
@@ -74,7 +75,13 @@ class About:
         if kind and replicas and not targets:
             attributes = Attributes(call.cluster, "list", parse_kind(kind), namespace=asked or "")
             await api.gate.check(call.user, attributes)
+        if not targets:  # whom the cluster tells nothing at all is refused: "none" would be an answer
+            await self._sees(call)
         return targets
+
+    async def _sees(self, call: Call) -> None:
+        """Whether the caller may see what the API server serves. Raises ApiError 403, 503."""
+        await self._api.gate.check(call.user, Attributes(call.cluster, "get", path="/apis"))
 
     async def _target(self, call: Call, replica: Replica, asked: Optional[str]) -> Optional[Target]:
         namespace = replica.namespace or asked or ""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from krm.server.audit import Audit
+from krm.server.identity import Gate
 from krm.server.kubernetes import KubernetesApi
 from krm.server.limits import refusal
+from krm.server.nowhere import Nowhere
 from krm.server.people import for_people
-from krm.server.routes import Routes
-from krm.server.statuses import ApiError, unknown_resource
+from krm.server.routes import Route, Routes
+from krm.server.serving import Serving
+from krm.server.statuses import ApiError
+from krm.server.streams import Streams
 from krm.server.web import SLOW_AFTER, Answer, Receive, Reply, Request, Scope, Send, SlowReader, of_error, send
 
 PREFIX = "/clusters/"
@@ -27,10 +31,26 @@ class App:
         """`default`: the cluster at `/`. `ready`: why this process cannot serve yet, '' = it can."""
         self.apis: Dict[str, KubernetesApi] = {}
         self.routes: Dict[str, Routes] = {}  # cluster -> its routes beside the Kubernetes API
+        self._nowhere: Tuple[KubernetesApi, Routes]  # of paths below no cluster of ours
         # Told of each request, the code of its answer, and the seconds until that was ready.
         self.seen: List[Callable[[Request, int, float], None]] = []
         self.audit: Optional[Audit] = None  # where each request is written down
         self._default, self._ready = default, ready
+
+    def add(
+        self, serving: Serving, gate: Gate, routes: Callable[[Gate, Streams], Sequence[Route]]
+    ) -> KubernetesApi:
+        """One more cluster; `routes`: those beside the Kubernetes API, behind a gate."""
+        cluster = serving.catalog.cluster
+
+        def behind(gate: Gate) -> Tuple[KubernetesApi, Routes]:
+            api = KubernetesApi(serving, gate)
+            return api, Routes(cluster, gate, routes(gate, api.streams))
+
+        self.apis[cluster], self.routes[cluster] = behind(gate)
+        if cluster == self._default:
+            self._nowhere = behind(Nowhere(gate, lambda: len(self.apis) == 1))
+        return self.apis[cluster]
 
     async def __call__(self, scope: Scope, receive: Receive, send_: Send) -> None:
         if scope["type"] == "lifespan":
@@ -76,19 +96,20 @@ class App:
             if health is not None:
                 return health
             request.cluster, request.path = cluster, path = self._cluster(request.path)
-            beside = self.routes[cluster].find(path) if cluster in self.routes else None
+            api, routes = (self.apis[cluster], self.routes[cluster]) if cluster else self._nowhere
+            beside = routes.find(path)
             if beside is not None:
-                return await self.routes[cluster].answer(request, *beside)
-            return await self._kubernetes(cluster, request)
+                return await routes.answer(request, *beside)
+            return await self._kubernetes(api, request)
         except ApiError as error:
             return of_error(error)
         except Exception:
             log.exception("%s failed", request.method)
             return of_error(ApiError(500, "InternalError", "krm failed to answer: its log says why"))
 
-    async def _kubernetes(self, cluster: str, request: Request) -> Reply:
+    async def _kubernetes(self, api: KubernetesApi, request: Request) -> Reply:
         try:
-            reply = await self.apis[cluster].answer(request)
+            reply = await api.answer(request)
         except ApiError as error:
             reply = of_error(error)
         return for_people(request, reply)
@@ -103,6 +124,7 @@ class App:
         return None
 
     def _cluster(self, path: str) -> Tuple[str, str]:
+        """The cluster, '' = none of ours, and what follows its name."""
         if not path.startswith(PREFIX):
             return self._default, path
         rest = path[len(PREFIX) :]
@@ -110,7 +132,7 @@ class App:
         for name in sorted(self.apis, key=len, reverse=True):
             if rest == name or rest.startswith(name + "/"):
                 return name, rest[len(name) :] or "/"
-        raise unknown_resource()
+        return "", "/" + rest.partition("/")[2]
 
 
 async def _lifespan(receive: Receive, send_: Send) -> None:

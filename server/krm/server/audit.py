@@ -161,7 +161,7 @@ class Line:
             "kind": str(asked.kind) if asked is not None and resource else None,
             "namespace": asked.namespace or None if asked is not None else None,
             "name": asked.name or None if asked is not None else None,
-            "path": None if resource else request.path,
+            "path": None if resource else request.path if request.cluster else request.whole_path,
             "code": getattr(reply, "status", 200),
             "age": _age(reply),
             "bytes": self._bytes,

@@ -95,12 +95,12 @@ class Metrics:
                 reply = of_error(error)
         await send(reply, scope, receive, send_)
 
-    def route(self, cluster: str) -> Route:
+    def route(self, cluster: str, gate: Gate) -> Route:
         """On the cluster's own prefix: its figures alone, to who may get the path."""
 
         async def handle(call: Call) -> Reply:
             call.request.asked = of_path(cluster, call.request.method, "/metrics")
-            await self._clusters[cluster].gate.check(call.user, call.request.asked)
+            await gate.check(call.user, call.request.asked)
             return self.page(cluster)
 
         about = "Figures of this server in Prometheus' text format."

@@ -214,10 +214,14 @@ def test_a_slow_reader_of_events_costs_a_piece_and_not_the_burst() -> None:
     in_loop(story)
 
 
-def test_a_client_that_leaves_ends_its_watch() -> None:
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [(WATCH, "*/*"), ("/krm/v1/changes/pods", "text/event-stream"), ("/krm/v1/changes/pods?wait=60", "*/*")],
+)
+def test_a_client_that_leaves_ends_its_watch(path: str, accept: str) -> None:
     async def story() -> None:
         async with serves() as server:
-            reader = await server.ask(WATCH)
+            reader = await server.ask(path, accept=accept)
             await until("it watches", lambda: server.api.streams.open == 1)
             reader.writer.close()  # type: ignore[attr-defined]
             await until("nobody watches", lambda: server.api.streams.open == 0)

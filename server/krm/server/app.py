@@ -58,7 +58,7 @@ class App:
             return
         if scope["type"] != "http":
             return
-        request = Request(scope, scope["path"])
+        request = Request(scope, scope["path"], receive)
         try:
             await self._answer(request, scope, receive, send_)
         finally:

@@ -6,8 +6,9 @@ that no longer leads anywhere is told as Expired, never skipped.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from krm.client import errors, wire
 from krm.client.direct import RedisPipeline
@@ -18,14 +19,15 @@ from krm.client.snapshot import split_tokens
 from krm.client.source import Published
 from krm.model.head import Head
 from krm.model.trust import judge
-from krm.server.own import OwnApi, Target, holds, seen_by
+from krm.server.own import OwnApi, Target, holds, of_now, seen_by
 from krm.server.past import told
 from krm.server.recent import published
 from krm.server.routes import EVENT_STREAM, Call
 from krm.server.serving import FRESH_WITHIN
 from krm.server.statuses import ApiError
 from krm.server.streams import REVIEW_EVERY, Streams, Write
-from krm.server.web import UNTAKEN, Reply, Stream
+from krm.server.trusted import Shown
+from krm.server.web import UNTAKEN, Reply, Stream, gone
 from krm.store.keys import Keys
 from krm.store.read import Token
 
@@ -38,6 +40,9 @@ BEAT = 10.0
 # Milliseconds after which a browser comes again.
 RETRY = 1000
 
+# Whether the reader has gone.
+Left = Callable[[], bool]
+
 
 class Page(NamedTuple):
     """What came after a place."""
@@ -47,6 +52,8 @@ class Page(NamedTuple):
     caught_up: bool
     head: Optional[Head]
     now: float
+    at: Optional[float]  # when the last version of it was published, seconds of the Redis clock; None = unknown
+    rv: str = ""  # of that version, "" = unknown
 
 
 class _Right:
@@ -92,14 +99,18 @@ class Followed:
         else:
             self._streams.admit(call.user)
             begun = time.monotonic()
-            with self._streams.counted(call.user, target.replica.kind):
-                page = await self._page(call, target, selection, since, wait)
+            leaving = asyncio.ensure_future(gone(call.request.receive))
+            try:
+                with self._streams.counted(call.user, target.replica.kind):
+                    page = await self._page(call, target, selection, since, wait, leaving.done)
+            finally:
+                leaving.cancel()
             if time.monotonic() - begun > REVIEW_EVERY:
                 target = await api.review(call, target)
         first = {**api.facts(target, page.head, page.now), "token": page.place, "caught_up": page.caught_up}
         rv = page.head.verified_rv if page.head is not None else ""
         body = b"".join([wire.change_line(one, rv, type_) for one, type_ in page.seen])
-        return await api.lines(call, target, first, body, len(page.seen))
+        return await api.lines(call, target, first, body, len(page.seen), _shown(page))
 
     def _since(self, call: Call, target: Target) -> str:
         """The place to go on from; '' = nothing is kept now. Raises BadRequest, Expired."""
@@ -115,8 +126,17 @@ class Followed:
         parse_place(since)
         return since
 
-    async def _page(self, call: Call, target: Target, selection: Selection, since: str, wait: float) -> Page:
-        """What came after `since`, waited for up to `wait` seconds. Raises Expired, ApiError."""
+    async def _page(
+        self,
+        call: Call,
+        target: Target,
+        selection: Selection,
+        since: str,
+        wait: float,
+        has_left: Left = lambda: False,
+    ) -> Page:
+        """What came after `since`, waited for up to `wait` seconds, or until the reader has left (seen within a
+        second). Raises Expired, ApiError."""
         api, replica = self._api, target.replica
         begun = time.monotonic()
         while True:
@@ -125,7 +145,7 @@ class Followed:
             ahead = self._checked(call, target, head, since, waited)
             if not ahead:
                 page = await self._found(call, target, selection, since, head, now)
-                if page.seen or not page.caught_up or waited >= wait or self._streams.closing:
+                if page.seen or not page.caught_up or waited >= wait or self._streams.closing or has_left():
                     return page
                 since = page.place
             left = FRESH_WITHIN - waited if ahead else wait - waited
@@ -158,7 +178,9 @@ class Followed:
             found += published(newest.incarnation, version, skip if not number else 0)
         last = versions[-1].number if versions else token.version
         end = place(Token(newest.incarnation, last), 0 if versions else skip)
-        return Page(_seen(found, selection), end, last >= newest.version, head, now)
+        entry = versions[-1].entry if versions else None
+        at, rv = (entry.at, entry.rv) if entry is not None else (None, "")
+        return Page(_seen(found, selection), end, last >= newest.version, head, now, at, rv)
 
     async def _older(self, call: Call, target: Target, selection: Selection, since: str) -> Page:
         """From Redis, which holds more than the replica."""
@@ -170,7 +192,8 @@ class Followed:
                 if not found and not followed.caught_up:
                     raise errors.Expired(f"{target.replica.kind}: changes after {since} are no longer kept")
                 seen = _seen(found, selection)
-                return Page(seen, followed.place, followed.caught_up, followed.head, followed.time)
+                at = found[-1].at if found else None
+                return Page(seen, followed.place, followed.caught_up, followed.head, followed.time, at)
             finally:
                 followed.close()
 
@@ -218,6 +241,12 @@ class Followed:
                 await write(burst[at : at + UNTAKEN])
             await right.renew()
         self._streams.sent += len(page.seen)
+
+
+def _shown(page: Page) -> Shown:
+    """What its reader holds with it: the newest state, or, where more is to come, that of its last version."""
+    token = parse_place(page.place)[0]
+    return of_now(token, page.head) if page.caught_up else Shown(str(token), page.at, page.rv)
 
 
 def _bursts(events: Iterable[bytes]) -> Iterator[bytes]:

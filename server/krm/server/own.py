@@ -32,6 +32,7 @@ from krm.server.statuses import ApiError, unavailable
 from krm.server.streams import REVIEW_WITHIN
 from krm.server.trusted import Shown, aged
 from krm.server.web import Answer
+from krm.store.read import Token
 
 # Bytes from which an answer is compressed where its reader takes gzip.
 GZIP_FROM = 16 * 1024
@@ -44,6 +45,13 @@ class Target(NamedTuple):
     namespace: Optional[str]  # what the answer is narrowed to, None = all of the replica
     whole: bool  # whether the caller may know what counts other namespaces
     attributes: Attributes
+
+
+def of_now(token: Token, head: Optional[Head]) -> Shown:
+    """What was the newest when the answer was begun."""
+    if head is None:
+        return Shown(str(token), None)
+    return Shown(str(token), head.current_as_of, head.rv, head.verified_at)
 
 
 class OwnApi:

@@ -17,7 +17,7 @@ from krm.model.kinds import parse_kind
 from krm.model.records import Envelope
 from krm.server.kept import Body
 from krm.server.negotiation import TABLE, Form
-from krm.server.own import OwnApi, Target, holds
+from krm.server.own import OwnApi, Target, holds, of_now
 from krm.server.paths import check_name
 from krm.server.replica import Replica
 from krm.server.routes import Call
@@ -144,7 +144,7 @@ class Reads:
 
         a, b, body, count = await api.past.read(call.cluster, replica, work)
         first = {**api.facts(target, head, now), "a": str(a), "b": str(b)}
-        shown = _of_then(b, end) if "b" in call.query else _of_now(b, head)
+        shown = _of_then(b, end) if "b" in call.query else of_now(b, head)
         return await api.lines(call, target, first, body, count, shown)
 
     def _now(self, target: Target, selection: Selection, cells: bool) -> Read:
@@ -228,11 +228,6 @@ def _resolved(pipeline: RedisPipeline, moment: Union[Token, float], namespace: O
 def _of_then(token: Token, moment: Union[Token, float], published_at: Optional[float] = None) -> Shown:
     """A version of the past: it was all there was at the moment that was asked for, or when it was published."""
     return Shown(str(token), moment if isinstance(moment, float) else published_at)
-
-
-def _of_now(token: Token, head: Optional[Head]) -> Optional[Shown]:
-    """What was the newest when the answer was begun."""
-    return None if head is None else Shown(str(token), head.current_as_of, head.rv, head.verified_at)
 
 
 def _verified(data: SnapshotData) -> Shown:

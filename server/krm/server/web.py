@@ -44,7 +44,9 @@ _BODY = "http.response.body"
 class Request:
     """One request without its body: nothing here takes one."""
 
-    def __init__(self, scope: Scope, path: str) -> None:
+    def __init__(self, scope: Scope, path: str, receive: Optional[Receive] = None) -> None:
+        """`receive`: None = its reader stays for ever."""
+        self.receive = receive or _nothing
         self.method: str = scope["method"]
         self.path = path  # decoded, without the prefix that names a cluster
         self.whole_path: str = scope["path"]
@@ -95,6 +97,11 @@ class Request:
                 self.twice = self.twice or name
             found.setdefault(name, value)
         return found
+
+
+async def _nothing() -> Dict[str, Any]:
+    never: asyncio.Future[Dict[str, Any]] = asyncio.get_running_loop().create_future()
+    return await never
 
 
 class Answer(NamedTuple):
@@ -179,9 +186,9 @@ async def _in_pieces(body: bytes, write: Callable[..., Awaitable[None]]) -> None
 
 async def _while_read(run: Awaitable[None], receive: Receive) -> bool:
     """Whether it came to its end; else its reader went, and it was stopped. Raises what it raises."""
-    running, gone = asyncio.ensure_future(run), asyncio.ensure_future(_gone(receive))
+    running, leaving = asyncio.ensure_future(run), asyncio.ensure_future(gone(receive))
     try:
-        await asyncio.wait((running, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((running, leaving), return_when=asyncio.FIRST_COMPLETED)
         while not running.done():  # before Python 3.12 wait_for may swallow a cancellation
             running.cancel()
             await asyncio.wait((running,), timeout=0.1)
@@ -190,11 +197,12 @@ async def _while_read(run: Awaitable[None], receive: Receive) -> bool:
         running.result()
         return True
     finally:
-        for one in (running, gone):
+        for one in (running, leaving):
             one.cancel()
 
 
-async def _gone(receive: Receive) -> None:
+async def gone(receive: Receive) -> None:
+    """Until the reader is."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -153,7 +153,8 @@ def test_a_user_without_rights_sees_no_kind_but_its_name(world: World) -> None:
     assert world.get("/krm/v1/status", NONE).json()["kinds"] == []
     assert world.get("/krm/v1/drift", NONE).json()["kinds"] == []
     assert world.get("/krm/v1/drift", ONE).json()["kinds"] == []
-    assert world.get("/krm/v1/clusters", NONE).json() == {"clusters": [{"name": "paper"}], "default": "paper"}
+    got = world.get("/krm/v1/clusters", NONE).json()
+    assert got == {"clusters": [{"name": "paper"}], "unknown": False, "default": "paper"}
     assert world.get("/krm/v1/drift").json()["kinds"][0]["drift"] == {}
 
 

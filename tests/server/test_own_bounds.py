@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, cast
+from typing import Any, Dict, List, Tuple, cast
 
 import pytest
 from cluster.scripted import ScriptedServer
@@ -17,7 +17,8 @@ from krm.server.own import OwnApi, Target
 from krm.server.replica import Replica
 from krm.server.routes import Call, Routes
 from krm.server.statuses import ApiError
-from server.asking import bearer, request
+from krm.server.tokenfile import LOOK_EVERY, TokenFile
+from server.asking import bearer, now, request
 from server.test_reviewed import TOKEN, Session, said
 
 
@@ -37,6 +38,29 @@ def test_no_token_is_shown_to_the_api_server_of_another_cluster(tmp_path: Path) 
         assert server.requests == []
         assert clusters(session, "b") == [{"name": "a"}, {"name": "b"}]
         assert len(server.requests) == 1  # may the caller, who is known by now
+
+
+def test_a_cluster_that_cannot_be_asked_keeps_nobody_from_the_others_and_is_not_named(tmp_path: Path) -> None:
+    clock, rights = [0.0], tmp_path / "rights.csv"
+    rights.write_text(f"{TOKEN},alice,1\n")
+    rights.chmod(0o600)
+    routes = {"a": Routes("a", Open()), "secret": Routes("secret", TokenFile(str(rights), lambda: clock[0]))}
+    routes["c"] = Routes("c", Open())
+    about = About(cast(OwnApi, SimpleNamespace(gate=Open())), lambda: routes)
+
+    def asked(token: str) -> Tuple[List[str], bool, bool]:
+        answer = now(about.clusters(Call(request(bearer(token)), User("alice"), "a", {}, {})))
+        found = json.loads(answer.body)
+        warned = any(name == "Warning" and "cannot be found out now" in text for name, text in answer.headers)
+        named = [name for name in routes if f'"{name}"'.encode() in answer.body]
+        assert named == [one["name"] for one in found["clusters"]]
+        return named, found["unknown"], warned
+
+    assert asked(TOKEN) == (["a", "secret", "c"], False, False)
+    assert asked("another-token-of-nobody") == (["a", "c"], False, False)
+    rights.write_text("broken\n")
+    clock[0] += LOOK_EVERY
+    assert asked(TOKEN) == asked("another-token-of-nobody") == (["a", "c"], True, True)
 
 
 def selected(**query: str) -> Selection:

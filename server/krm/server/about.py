@@ -14,7 +14,11 @@ from krm.server.identity import Attributes
 from krm.server.own import OwnApi, Target
 from krm.server.replica import Replica
 from krm.server.routes import Call, Routes
+from krm.server.statuses import ApiError
+from krm.server.trusted import warning_header
 from krm.server.web import Answer
+
+_UNKNOWN = "krm: whether you may see further clusters of this server cannot be found out now: ask again"
 
 
 class About:
@@ -47,13 +51,22 @@ class About:
         return _json({"cluster": call.cluster, "kinds": [self._drift(target.replica) for target in targets]})
 
     async def clusters(self, call: Call) -> Answer:
-        """GET /krm/v1/clusters: those whose API the caller may see, as far as finding out gives no token away."""
+        """GET /krm/v1/clusters: those whose API the caller may see, as far as finding out gives no token away.
+
+        A cluster that cannot be asked now keeps nobody from the others. It is not named, for its callers may be
+        strangers to it; that there is such a one is told."""
         await self._sees(call)
-        found = []
+        found, unknown = [], False
         for name, routes in self._clusters().items():
-            if name == call.cluster or await routes.lets_in(call.request, call.cluster):
-                found.append(name)
-        return _json({"clusters": [{"name": name} for name in found], "default": call.cluster})
+            try:
+                if name == call.cluster or await routes.lets_in(call.request, call.cluster):
+                    found.append({"name": name})
+            except ApiError as error:
+                if error.code != 503:
+                    raise
+                unknown = True
+        answer = _json({"clusters": found, "unknown": unknown, "default": call.cluster})
+        return answer._replace(headers=[("Warning", warning_header(_UNKNOWN))]) if unknown else answer
 
     async def _targets(self, call: Call) -> List[Target]:
         """Each pipeline that is asked for and may be listed; a kind that was named is refused aloud."""

@@ -109,9 +109,9 @@ def own_routes(
         _route(
             "clusters",
             "The clusters of this server that the caller may see; where tokens are reviewed at an API server,"
-            " that of the path alone.",
+            " that of the path alone. `unknown`: whether there are others of which it cannot be found out now.",
             about.clusters,
-            _rows("clusters", {"name": {"type": "string"}}),
+            _rows("clusters", {"name": {"type": "string"}}, unknown=BOOLEAN),
         ),
         _route("openapi.json", "This document.", openapi, {"type": "object"}),
         _of_kind(
@@ -189,9 +189,10 @@ def own_routes(
     ]
 
 
-def _rows(name: str, properties: Dict[str, Any]) -> Dict[str, Any]:
+def _rows(name: str, properties: Dict[str, Any], **beside: Mapping[str, Any]) -> Dict[str, Any]:
     row = {"type": "object", "properties": properties, "required": list(properties)[:1]}
-    return {"type": "object", "required": [name], "properties": {name: {"type": "array", "items": row}}}
+    whole = {name: {"type": "array", "items": row}, **beside}
+    return {"type": "object", "required": list(whole), "properties": whole}
 
 
 def _route(

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, Callable, Dict, List, Tuple
 
 from krm.client.directory import Directory
@@ -85,6 +85,9 @@ class Hub:
                         self._add(kind, namespace)
             except KrmError as error:
                 log.warning("kinds of %s: %s", self.catalog.cluster, error)
+            except RuntimeError:  # the event loop has ended
+                if not self._stop.is_set():
+                    raise
             self._stop.wait(LOOK_EVERY if self._feeds and not self._is_young else LOOK_FIRST)
         if directory is not None:
             directory.close()
@@ -113,6 +116,9 @@ class Hub:
 
         # No coroutine: on a loop that has ended nobody would await it, and Python would say so on stderr.
         self._loop.call_soon_threadsafe(run)
+        while not wait((done,), 1.0).done:
+            if self._loop.is_closed():
+                raise RuntimeError("the event loop ended before it came to this")
         return done.result()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -175,6 +176,21 @@ def test_a_token_without_a_server_is_a_wrong_command_line(krm: Krm) -> None:
     assert krm("get", "pods", "--ca", "/x").returncode == 2
 
 
+def tenants_kubeconfig(url: str) -> str:
+    """Its current context names the tenant's namespace, the other none."""
+    contexts = {"mine": {"namespace": "a"}, "everything": {}}
+    return json.dumps(
+        {
+            "clusters": [{"name": "c", "cluster": {"server": url}}],
+            "users": [{"name": "u", "user": {"token": "one-0123456789abcdef"}}],
+            "contexts": [
+                {"name": name, "context": {"cluster": "c", "user": "u", **more}} for name, more in contexts.items()
+            ],
+            "current-context": "mine",
+        }
+    )
+
+
 def test_whoever_may_read_one_namespace_reads_it_with_every_command(
     kept: KeptCluster, krm: Krm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +206,8 @@ def test_whoever_may_read_one_namespace_reads_it_with_every_command(
     with Served(kept.url, [kept.name], {kept.name: TokenFile(str(rights))}) as served:
         served.settle(kept)
         where = ("--url", served.url, "--token-file", str(token))
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(tenants_kubeconfig(served.url))
         for words in (
             ("get", "pods"),
             ("describe", "pods", "x"),
@@ -202,5 +220,13 @@ def test_whoever_may_read_one_namespace_reads_it_with_every_command(
             # What lists repaired elsewhere is unknown, and not nothing.
             assert ("repair so far is unknown" if words[0] == "explain-trust" else "x") in done.stdout
             assert "It holds" not in done.stdout  # how many there are in all
+            told = krm(*words, "--kubeconfig", str(kubeconfig))  # whose context names the namespace
+            assert (told.returncode, told.stderr) == (0, ""), words
+            assert told.stdout.splitlines()[-1][:10] == done.stdout.splitlines()[-1][:10]
+            elsewhere = krm(*words, "--kubeconfig", str(kubeconfig), "--context", "everything")
+            assert (elsewhere.returncode, "answered 403" in elsewhere.stderr) == (1, True), words
+            if words[0] != "describe":
+                whole = krm(*words, "-A", "--kubeconfig", str(kubeconfig))
+                assert (whole.returncode, "answered 403" in whole.stderr) == (1, True), words
             refused = krm(*words, "-n", "b", *where)
             assert (refused.returncode, "answered 403" in refused.stderr) == (1, True), words

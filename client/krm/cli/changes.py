@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional
 from krm.cli.durations import span
 from krm.cli.get import NOT_TRUSTED, Teller
 from krm.cli.layout import Columns
-from krm.cli.opening import followed, open_client, resolve
+from krm.cli.opening import chosen_namespace, followed, open_client, resolve
 from krm.client.moments import published
 from krm.client.watch import Change
 
@@ -24,17 +24,17 @@ _HEADINGS = ("PUBLISHED", "TYPE", "OBJECT", "RV", "PREVIOUS", "DELAY", "NOTE", "
 def run(args: argparse.Namespace) -> int:
     """Exit code 3 where it answered but the kind was not live, at the start or later."""
     client = open_client(args)
-    kind = resolve(client, args.kind)
-    teller = Teller(kind, client.checked_trust(kind, args.namespace, args.stale_ok))
+    kind, namespace = resolve(client, args.kind), chosen_namespace(client, args)
+    teller = Teller(kind, client.checked_trust(kind, namespace, args.stale_ok))
     deadline: Optional[float] = None if args.seconds is None else time.monotonic() + args.seconds
-    kept = client.changes(kind, args.since, args.namespace, stale_ok=args.stale_ok)
+    kept = client.changes(kind, args.since, namespace, stale_ok=args.stale_ok)
     printer = _Printer(args.output)
     for change in kept:
         printer.show(change)
     left = None if deadline is None else max(0.0, deadline - time.monotonic())
     with followed(client):
         for change in client.watch(
-            kind, kept.token, args.namespace, stale_ok=args.stale_ok, timeout=left, on_trust=teller.take
+            kind, kept.token, namespace, stale_ok=args.stale_ok, timeout=left, on_trust=teller.take
         ):
             printer.show(change)
     return NOT_TRUSTED if teller.doubtful else 0

@@ -94,8 +94,7 @@ def _candidates(words: List[str]) -> Tuple[List[Candidate], int]:
     if not given:
         return _starting(_kinds(before), typed), NO_FILES
     if command in _NAMES:
-        namespace = _after(before, _NAMESPACE) or "default"
-        return _starting(_objects(given[0], namespace, before), typed), NO_FILES
+        return _starting(_objects(given[0], _after(before, _NAMESPACE), before), typed), NO_FILES
     return [], NO_FILES
 
 
@@ -172,5 +171,6 @@ def _objects(kind: str, namespace: str, words: List[str]) -> List[Candidate]:
 
     client = open_client(_reading(words))
     kind = resolve(client, kind)
-    space = None if kind == "namespaces" or is_cluster_scoped(kind) else namespace
+    named = namespace or client.directory.namespace or "default"
+    space = None if kind == "namespaces" or is_cluster_scoped(kind) else named
     return [(one.name, "") for one in client.snapshot(kind, space, stale_ok=True).items()]

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         raise BadRequest("write KIND NAME or KIND/NAME")
     client = open_client(args)
     kind = resolve(client, word)
-    namespace = "" if is_cluster_scoped(kind) else (args.namespace or "default")
+    namespace = "" if is_cluster_scoped(kind) else (args.namespace or client.directory.namespace or "default")
     trust = client.checked_trust(kind, namespace or None, args.stale_ok)
     obj = client.get(kind, name or args.name, namespace, stale_ok=args.stale_ok)
     if obj is None:

@@ -8,7 +8,7 @@ import sys
 from typing import Any, Iterator, List, Optional, Tuple
 
 from krm.cli.get import tell
-from krm.cli.opening import open_client, resolve
+from krm.cli.opening import chosen_namespace, open_client, resolve
 from krm.cli.terminal import paint, safe, wants_colour
 from krm.client.objects import Difference
 from krm.model.trust import LIVE
@@ -23,9 +23,9 @@ _ABSENT = object()
 def run(args: argparse.Namespace) -> int:
     """Exit code 3 where it answered but the kind is not live. Finding differences is no error."""
     client = open_client(args)
-    kind = resolve(client, args.kind)
-    trust = client.checked_trust(kind, args.namespace, args.stale_ok)
-    found = client.diff(kind, args.a, args.b, args.namespace, stale_ok=args.stale_ok)
+    kind, namespace = resolve(client, args.kind), chosen_namespace(client, args)
+    trust = client.checked_trust(kind, namespace, args.stale_ok)
+    found = client.diff(kind, args.a, args.b, namespace, stale_ok=args.stale_ok)
     coloured = wants_colour(sys.stdout)
     for difference in found:
         if args.output == "json":

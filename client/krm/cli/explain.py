@@ -6,7 +6,7 @@ import argparse
 from typing import Iterator, List, Optional
 
 from krm.cli.durations import ago, span
-from krm.cli.opening import open_client, resolve
+from krm.cli.opening import chosen_namespace, open_client, resolve
 from krm.cli.terminal import safe
 from krm.client.source import KindStatus
 from krm.model import trust as states
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 3 where the kind is not live."""
     client = open_client(args)
     kind = resolve(client, args.kind)
-    statuses = client.status(kind, args.namespace)
+    statuses = client.status(kind, chosen_namespace(client, args))
     for number, status in enumerate(statuses):
         if number:
             print()

@@ -100,7 +100,8 @@ def _read(
     client: Client, kind: str, args: argparse.Namespace, read: Callable[[Optional[str]], Found]
 ) -> Tuple[Found, Optional[str]]:
     """What `read` gives of the namespace that is meant, and that (None = all, '' = the kind has none)."""
-    namespace: Optional[str] = None if args.all_namespaces else (args.namespace or "default")
+    named: Optional[str] = args.namespace or client.directory.namespace or "default"
+    namespace = None if args.all_namespaces else named
     known = client.namespaced(kind)
     if known is False:
         namespace = ""

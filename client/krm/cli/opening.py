@@ -75,6 +75,13 @@ def _context(args: argparse.Namespace) -> Optional[Context]:
     return read(config_path()).chosen(getattr(args, "place", None) or os.environ.get("KRM_CONTEXT"))
 
 
+def chosen_namespace(client: Client, args: argparse.Namespace) -> Optional[str]:
+    """Of what reads all unless told: -n, else that of the kubeconfig's context; None = all."""
+    if args.all_namespaces:
+        return None
+    return args.namespace if args.namespace is not None else client.directory.namespace
+
+
 def open_directory(args: argparse.Namespace) -> Source:
     """For what needs heads alone. Raises KrmError."""
     return open_client(args).directory

@@ -125,14 +125,29 @@ def _trust(command: Parser) -> None:
     )
 
 
+def _one(command: Parser) -> None:
+    command.add_argument(
+        "-n", "--namespace", metavar="NS", help="namespace (default: the kubeconfig's, else default)"
+    )
+
+
+def _all(command: Parser) -> None:
+    command.add_argument("-A", "--all-namespaces", action="store_true", help="all namespaces, whatever -n says")
+
+
+def _all_or_one(command: Parser) -> None:
+    command.add_argument("-n", "--namespace", metavar="NS", help="namespace (default: the kubeconfig's, else all)")
+    _all(command)
+
+
 def _get(top: Parser, commands: Any, name: str) -> None:
     command = _command(top, commands, name, "show objects as kubectl get does, from the verified copy")
     command.add_argument(
         "kind", metavar="KIND", help="pods, po, deployments.apps, widgets.example.com ... or KIND/NAME, each"
     )
     command.add_argument("names", metavar="NAME", nargs="*", default=[], help="objects by name (default: all)")
-    command.add_argument("-n", "--namespace", metavar="NS", help="namespace (default: default)")
-    command.add_argument("-A", "--all-namespaces", action="store_true", help="all namespaces, whatever -n says")
+    _one(command)
+    _all(command)
     command.add_argument(
         "-l", "--selector", metavar="LABELS", default="", help="label selector, e.g. app=web,tier!=db"
     )
@@ -156,7 +171,7 @@ def _describe(top: Parser, commands: Any, name: str) -> None:
     command = _command(top, commands, name, "one object in full, its events, and what the answer is worth")
     command.add_argument("kind", metavar="KIND", help="pods, po, deployments.apps ... or KIND/NAME")
     command.add_argument("name", metavar="NAME", nargs="?", default="")
-    command.add_argument("-n", "--namespace", metavar="NS", help="namespace (default: default)")
+    _one(command)
     _trust(command)
     _where(command)
 
@@ -164,7 +179,7 @@ def _describe(top: Parser, commands: Any, name: str) -> None:
 def _explain(top: Parser, commands: Any, name: str) -> None:
     command = _command(top, commands, name, "say why an answer about a kind can, or cannot, be trusted now")
     command.add_argument("kind", metavar="KIND")
-    command.add_argument("-n", "--namespace", metavar="NS", help="as a reader of this namespace (default: of all)")
+    _all_or_one(command)
     _where(command)
 
 
@@ -197,7 +212,7 @@ def _changes(top: Parser, commands: Any, name: str) -> None:
     command = _command(top, commands, name, "print the changes of a kind, a line each, and go on as they come")
     command.add_argument("kind", metavar="KIND")
     command.add_argument("--since", metavar="TOKEN", help="from this token on (default: all that is kept)")
-    command.add_argument("-n", "--namespace", metavar="NS", help="namespace (default: all)")
+    _all_or_one(command)
     command.add_argument(
         "--for", dest="seconds", metavar="SPAN", type=duration, help="stop after 20s, 5m ... (default: never)"
     )
@@ -211,7 +226,7 @@ def _diff(top: Parser, commands: Any, name: str) -> None:
     command.add_argument("kind", metavar="KIND")
     command.add_argument("a", metavar="A", help="token, time (RFC 3339), or a span ago (5m)")
     command.add_argument("b", metavar="B", nargs="?", help="the same (default: now)")
-    command.add_argument("-n", "--namespace", metavar="NS", help="namespace (default: all)")
+    _all_or_one(command)
     command.add_argument("-o", "--output", choices=("json",), help="one JSON object a line")
     _trust(command)
     _where(command)

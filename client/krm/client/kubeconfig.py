@@ -29,6 +29,7 @@ class Access(NamedTuple):
     url: str
     token: str  # '' = none
     context: Optional[ssl.SSLContext]  # None: the URL is plain http
+    namespace: Optional[str]  # what a command reads that names none; None = the context names none
 
 
 def access(path: str, chosen: str = "") -> Access:
@@ -51,7 +52,8 @@ def access(path: str, chosen: str = "") -> Access:
     token = user.get("token") or ""
     if not token and user.get("tokenFile"):
         token = _bytes(path, user["tokenFile"]).decode("ascii", "replace").strip()
-    return Access(url, str(token), _tls(path, cluster, user) if url.lower().startswith("https:") else None)
+    tls = _tls(path, cluster, user) if url.lower().startswith("https:") else None
+    return Access(url, str(token), tls, str(context.get("namespace") or "") or None)
 
 
 def _parsed(path: str) -> Dict[str, Any]:

@@ -268,15 +268,16 @@ def open_remote(
             raise errors.BadRequest("a kubeconfig names the server, its CA and the token: give no others beside it")
         from krm.client.kubeconfig import access
 
-        url, token, tls = access(kubeconfig, context)
+        url, token, tls, namespace = access(kubeconfig, context)
     elif context:
         raise errors.BadRequest("a context is one of a kubeconfig: name that too")
     else:
-        tls = tls_context(ca) if url.lower().startswith("https:") else None
+        tls, namespace = tls_context(ca) if url.lower().startswith("https:") else None, None
     named = "/clusters/" in url
     if cluster is not None and not named:
         url = f"{url.rstrip('/')}/clusters/{quote(cluster, safe='')}"
     remote = Remote(Http(url, token, tls), cluster)
+    remote.namespace = namespace
     if cluster not in (None, remote.cluster):
         remote.close()
         raise errors.UnknownCluster(f"{remote.shown} is the cluster {remote.cluster}, not {cluster}")

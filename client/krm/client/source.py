@@ -166,6 +166,8 @@ class Source:
         self.cluster = cluster
         self.shown = shown  # the URL without its passwords, as messages name it
         self.warnings = warnings
+        # The namespace of the kubeconfig's context, for a command that names none; None = it has none.
+        self.namespace: Optional[str] = None
         # Pipelines that the `krm up` of this machine keeps, told before its stages say so; () = another place.
         self.expected = expected
         self._known: List[Tuple[str, str]] = []

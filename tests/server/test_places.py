@@ -112,13 +112,13 @@ def test_lines_of_the_snapshot_before_are_never_sent_for_the_new_one() -> None:
     lines = Lines(replica, Forms(Writer(PODS), Tabulator("pods", None)))
     begin = replica.end
     happens(replica, 11)
-    before = lines.chunk(plan, begin, 0.0)
+    before = lines.chunk(plan, begin, 0.0, False)
     made = replica_at(20)
     happens(made, 21)
     replica.adopt(made)
     place = replica.position(20)
     assert place is not None
-    after = lines.chunk(plan, place, 0.0)
+    after = lines.chunk(plan, place, 0.0, False)
     assert before is not None
     assert after is not None
     assert b'"21"' in after.lines
@@ -131,10 +131,10 @@ def test_watchers_at_one_place_share_what_they_are_sent_and_what_came_later_is_i
     lines = Lines(replica, Forms(Writer(PODS), Tabulator("pods", None)))
     begin = replica.end
     happens(replica, 11)
-    first, second = lines.chunk(plan, begin, 0.0), lines.chunk(plan, begin, 0.0)
+    first, second = lines.chunk(plan, begin, 0.0, False), lines.chunk(plan, begin, 0.0, False)
     happens(replica, 12)
-    later = lines.chunk(plan, begin, 0.0)
-    elsewhere = lines.chunk(plan._replace(namespace="elsewhere"), begin, 0.0)
+    later = lines.chunk(plan, begin, 0.0, False)
+    elsewhere = lines.chunk(plan._replace(namespace="elsewhere"), begin, 0.0, False)
     assert first is not None
     assert first is second
     assert first.told == 1

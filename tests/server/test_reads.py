@@ -55,12 +55,13 @@ def test_a_page_of_a_version_that_is_not_here_yet_is_waited_for_and_never_made_u
     monkeypatch.setattr(serving, "FRESH_WITHIN", 0.2)
     pods = world.pods({"a/x": pod(), "a/y": pod()})
     held = int(world.get(PODS).json()["metadata"]["resourceVersion"])
-    ahead = lists.make_token(str(held + 5), "a/x", "")
+    after_x = "a/x\0"
+    ahead = lists.make_token(str(held + 5), after_x, "")
     got = world.get(f"{PODS}?limit=1&continue={ahead}")
     assert (got.status, got.json()["reason"]) == (504, "Timeout")
     pods.publish(("a/z", pod()))
     now = world.get(PODS).json()["metadata"]["resourceVersion"]
-    got = world.get(f"{PODS}?limit=1&continue={lists.make_token(now, 'a/x', '')}")
+    got = world.get(f"{PODS}?limit=1&continue={lists.make_token(now, after_x, '')}")
     assert [one["metadata"]["name"] for one in got.json()["items"]] == ["y"]
 
 

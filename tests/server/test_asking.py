@@ -147,6 +147,13 @@ def test_each_kind_has_its_sentence_for_an_unknown_field(kind: str, want: str) -
     assert said(lambda: options.parse(kind, {"fieldSelector": "spec.foo=1"})) == want
 
 
+@pytest.mark.parametrize("kind", ["nodes", "namespaces"])
+def test_nodes_and_namespaces_are_not_selected_by_a_namespace(kind: str) -> None:
+    want = "400 field label not supported: metadata.namespace"
+    assert said(lambda: options.parse(kind, {"fieldSelector": "metadata.namespace=a"})) == want
+    options.parse("priorityclasses.scheduling.k8s.io", {"fieldSelector": "metadata.namespace=a"})
+
+
 TAKEN: List[Tuple[str, Dict[str, object]]] = [
     ("", {"watch": False, "limit": 0, "timeout": None, "bookmarks": False, "include": "Metadata", "version": 0}),
     ("limit=-1&resourceVersion=0", {"limit": 0, "resource_version": "0"}),

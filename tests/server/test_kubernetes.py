@@ -16,9 +16,10 @@ from krm.server.kept import Kept
 from krm.server.kubernetes import KubernetesApi
 from krm.server.replica import Replica
 from krm.server.serving import Serving
-from krm.server.statuses import ApiError
+from krm.server.statuses import ApiError, PageNotFound
 from krm.server.web import Answer, Request, Stream
-from server.replicas import PODS, change, head, loaded, pod
+from krm.store.read import SnapshotData, Token
+from server.replicas import PODS, WIDGETS, change, head, loaded, pod
 
 
 def held() -> Replica:
@@ -143,3 +144,28 @@ def test_a_watch_ends_when_the_api_server_serves_the_kind_no_longer() -> None:
         await asyncio.wait_for(found.run(take), 10)
 
     asyncio.run(run())
+
+
+# --- paths that lead nowhere
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/api/v1/nothing", False),
+        ("/api/v9", False),
+        ("/nothing", True),
+        ("/apis/krm.test/v9", True),
+        ("/apis/krm.test/v9/widgets", True),
+        ("/apis/krm.test/v1/nothing", True),
+        ("/apis/krm.test/v1/widgets/w", True),
+        ("/apis/nothing.io/v1/x", True),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_a_status_below_built_in_groups_alone(path: str, text: bool) -> None:
+    """As a 1.36 API server answers."""
+    replica = Replica("widgets.krm.test")
+    replica.load(SnapshotData(Token("n", 1), head(100, facts=pack_facts(WIDGETS, {"major": "1"})), 10.0, {}))
+    with pytest.raises(ApiError) as caught:
+        get(replica, path)
+    assert (caught.value.code, isinstance(caught.value, PageNotFound)) == (404, text)

@@ -112,6 +112,8 @@ def parse_fields(kind: str, text: str) -> FieldSelector:
     """`fieldSelector` of a kind (`pods`, `deployments.apps`). Raises UnknownField, BadSelector."""
     _check_size(text)
     known = {**_ALWAYS, **{name: position for position, name in enumerate(SELECTABLE.get(kind, ()))}}
+    if kind in ("nodes", "namespaces"):  # other kinds without a namespace take it, and it is empty
+        del known["metadata.namespace"]
     clauses: List[FieldClause] = []
     terms: List[Tuple[str, str, str]] = []
     for part in _field_terms(text):

@@ -9,6 +9,7 @@ from krm.model.gojson import written
 from krm.server import discovery, lists, options, trusted
 from krm.server.attributes import of_path, of_resource
 from krm.server.catalog import Served
+from krm.server.groups import BUILT_IN
 from krm.server.identity import Gate, User
 from krm.server.kept import Body
 from krm.server.negotiation import TABLE, Form, clauses, form
@@ -57,7 +58,7 @@ class KubernetesApi:
         if found.subresource or served is None or served.resource.version != found.version:
             raise self._not_served(found, served)
         if (found.namespace or found.name) and bool(found.namespace) != served.resource.namespaced:
-            raise unknown_resource()
+            raise self._no_path(found.kind.group)
         check_name(found.namespace)
         check_name(found.name)
         replica = served.of(found.namespace)
@@ -102,7 +103,9 @@ class KubernetesApi:
                 raise ApiError(
                     404, "NotFound", "there is no such path: /krm/v1/openapi.json names those there are", {}
                 )
-            raise self._no_group(path.split("/")[2] if path.startswith("/apis/") else "")
+            if path.startswith(("/api/", "/apis/")):
+                raise self._no_path(path.split("/")[2] if path.startswith("/apis/") else "")
+            raise page_not_found()
         return Answer(indented(written(found)) if path == "/" else written(found) + b"\n")
 
     def _version(self, served: Sequence[Served]) -> Dict[str, Any]:
@@ -165,9 +168,9 @@ class KubernetesApi:
             for replica in self._catalog.find(found.kind):
                 self._serving.trust(replica)
                 raise unavailable(f"how {found.kind} are served was not told yet")
-        return self._no_group(found.kind.group) if found.kind.group else unknown_resource()
+        return self._no_path(found.kind.group)
 
-    def _no_group(self, group: str) -> ApiError:
-        """Of a group that is served the API server says 404 as a Status, of any other path as text."""
-        known = any(kind.group == group for kind in self._catalog.kinds()) if group else False
-        return unknown_resource() if known else page_not_found()
+    def _no_path(self, group: str) -> ApiError:
+        """Below a built-in group that is served the API server says 404 as a Status, of any other path as text."""
+        known = group in BUILT_IN and any(kind.group == group for kind in self._catalog.kinds())
+        return unknown_resource() if known or not group else page_not_found()

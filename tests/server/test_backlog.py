@@ -10,8 +10,11 @@ from typing import Any, Iterator, List, Tuple
 import pytest
 import redis_servers
 from kind_pen import Pen
+from krm.model.messages import DELETED, MODIFIED
 from krm.model.records import pack_change_entry, pack_envelope, unpack_change_entry
+from krm.server.options import parse
 from krm.server.replica import Event, Replica
+from krm.server.watches import transition
 from krm.store.backlog import backlog
 from krm.store.connect import Database, connect
 from krm.store.follow import Follower
@@ -118,10 +121,12 @@ def test_the_budget_bounds_what_is_read(database: Database, keys: Keys) -> None:
     assert [event.rv for event in after(loaded, loaded.watch_from)] == list(range(191, 311))
 
 
-def repair(pen: Pen, name: str, rv: str, keep: bool = True, past: bool = True) -> None:
-    """A list at `rv` found this."""
+def repair(pen: Pen, name: str, rv: str, keep: bool = True, past: bool = True, labels: bytes = b"") -> None:
+    """A list at `rv` found this; `labels`: that it had before."""
     made = pen.publication((name, keep), past=past)
-    entry = unpack_change_entry(made.entry)._replace(repair=True, rv=rv)
+    entry = unpack_change_entry(made.entry)
+    (change,) = entry.changes
+    entry = entry._replace(repair=True, rv=rv, changes=(change._replace(previous_labels=labels),))
     pen.writer.publish(replace(made, entry=pack_change_entry(entry)))
 
 
@@ -149,12 +154,27 @@ def test_a_repair_is_told_however_little_room_there_is(database: Database, keys:
     assert [event.rv for event in after(late(database, keys, budget=1), 12)] == [12]
 
 
-def test_at_a_repair_whose_past_is_gone_nothing_begins(database: Database, keys: Keys) -> None:
+def test_a_repair_whose_past_is_gone_is_told_to_who_read_at_its_version(database: Database, keys: Keys) -> None:
+    """They may have read before it, and no list would ever tell them otherwise."""
     pen = begun(database, keys, oldest_rv="10")
-    repair(pen, "ns-0/pod-0", "11", past=False)
-    for _ in range(2):
-        pen.publish(("ns-0/pod-0", True))
-    assert late(database, keys).watch_from == 12
+    repair(pen, "ns-0/pod-0", "12", keep=False, past=False)
+    repair(pen, "ns-1/pod-1", "12", past=False)
+    loaded = late(database, keys)
+    told = [(DELETED, "ns-0/pod-0"), (MODIFIED, "ns-1/pod-1")]
+    assert [(event.type, event.key) for event in after(loaded, 12)] == told
+    assert loaded.undone(12) == {}
+    pen.writer.publish(pen.publication(("ns-0/pod-2", True), past=False))
+    assert late(database, keys).watch_from == 13, "a change of the watch is not known without its past"
+
+
+def test_what_a_repair_replaced_is_selected_by_what_is_known_of_it(database: Database, keys: Keys) -> None:
+    pen = begun(database, keys, oldest_rv="10")
+    repair(pen, "ns-0/pod-0", "12", past=False, labels=b'{"a":"1"}')
+    (event,) = after(late(database, keys), 12)
+    left = transition(event, parse("pods", {"labelSelector": "a=1"}, True))
+    assert left is not None
+    assert (left[0], left[1].rv, left[1].body) == (DELETED, "11", pen.objects["ns-0/pod-0"].body)
+    assert transition(event, parse("pods", {"labelSelector": "a=3"}, True)) is None
 
 
 def test_a_kind_without_a_past_begins_where_it_stands(database: Database, keys: Keys) -> None:

@@ -131,6 +131,37 @@ def test_who_read_at_a_repair_s_version_is_told_what_was_repaired() -> None:
     assert [(key, one.rv if one else None) for key, one in undone.items()] == [("a/y", "7")]
 
 
+def adopted(replica: Replica, made: Replica) -> int:
+    """The epoch is another one, and every position is: what was open ends."""
+    epoch, end = replica.epoch, replica.end
+    replica.adopt(made)
+    assert replica.epoch > epoch
+    return end
+
+
+def test_who_read_at_the_version_of_a_snapshot_built_anew_is_told_what_differs() -> None:
+    """At one resourceVersion two states were told, and their readers cannot be told apart."""
+    replica, made = loaded({"a/v": 3, "a/x": 5, "a/z": 6}, 12), loaded({"a/v": 3, "a/y": 7, "a/z": 8}, 12)
+    made.apply(2, entry([(MODIFIED, "a/y", 13)], 13))
+    end = adopted(replica, made)
+    differs = [(DELETED, "a/x", 12), (ADDED, "a/y", 12), (MODIFIED, "a/z", 12)]
+    assert told_from(replica, 12) == [*differs, (MODIFIED, "a/y", 13)]
+    assert told_from(replica, 13) == []
+    assert replica.position(11) is None
+    position = replica.position(12)
+    assert position is not None
+    assert position >= end
+    assert (replica.undone(12) or {}).keys() == {"a/y"}, "what is listed at it is the newer of the two"
+
+
+def test_a_snapshot_built_anew_that_begins_later_or_the_same_tells_nothing_more() -> None:
+    for now, rv in (({"a/x": 5}, 12), ({"a/y": 7}, 13)):
+        replica = loaded({"a/x": 5}, 12)
+        adopted(replica, loaded(now, rv))
+        assert told_from(replica, rv) == []
+        assert (replica.position(12) is None) == (rv == 13)
+
+
 def test_repairs_at_one_version_are_told_together_and_the_next_one_alone() -> None:
     replica = loaded({"a/x": 5}, 12)
     replica.apply(2, entry([(ADDED, "a/y", 7)], 12, repair=True))

@@ -4,7 +4,8 @@ Laws (tests/server/test_replica.py):
 - objects, version and resourceVersion always belong together: a version is taken in whole, or not at all
 - events stand in the order of their resourceVersions; whoever read at X gets each later event once
 - what a list had to repair cannot be told as an event by resourceVersion: watches by it end and read anew
-- who read at a repair's own resourceVersion may have read before or after it: a watch from there is told all of it
+- who read at a repair's own resourceVersion may have read before or after it: a watch from there is told all of it;
+  so it is where a snapshot is built anew at the resourceVersion that the former one was at
 - trust is of a head that told just this version, never of one that has run ahead of it
 """
 
@@ -81,7 +82,9 @@ class Replica:
 
     def adopt(self, made: Replica) -> None:
         """Becomes what was made aside, by a thread that holds up no reader. Open watches lose their place."""
+        made._begin_with(self._differing(made))
         first, epoch = self.end, self.epoch + 1
+        made._repair += first - made._first
         self.__dict__.update(made.__dict__)
         self._first, self.epoch = first, epoch  # no position is ever used again: lines are kept by them
 
@@ -132,6 +135,32 @@ class Replica:
         self._log.clear()
         self._log_size = self._repaired = 0
         self.epoch += 1
+
+    def _differing(self, made: Replica) -> List[Event]:
+        """What differs between this state and the one that `made` begins with, where both are of one
+        resourceVersion: as of a repair, nobody can tell which of the two a client read."""
+        at = order(self.rv)
+        undone = made.undone(at) if at and at == made.watch_from else None
+        if undone is None:
+            return []
+        begun = {**{key: one for key, one in made.objects.items() if key not in undone}, **undone}
+        events = []
+        for key in sorted({*self.objects, *begun}):
+            was, is_ = self.objects.get(key), begun.get(key)
+            if is_ is None:
+                if was is not None:
+                    events.append(Event(at, DELETED, key, was._replace(rv=str(at)), was))
+            elif was is None or (was.uid, was.rv, was.digest) != (is_.uid, is_.rv, is_.digest):
+                events.append(Event(at, MODIFIED if was else ADDED, key, is_, was))
+        return events
+
+    def _begin_with(self, events: List[Event]) -> None:
+        """These are told before all others."""
+        if events:
+            self._log.extendleft(reversed(events))
+            self._log_size += sum(len(one.envelope.body) for one in events)
+            self._first -= len(events)
+            self._repaired, self._repair = events[0].rv, self._first
 
     def _begin_repair(self, rv: str) -> None:
         """As `_begin`; but repairs at one version, while nothing else happens, are kept together."""

@@ -160,7 +160,9 @@ def transition(one: Event, options: Options) -> Optional[Tuple[str, Envelope]]:
     if is_:
         return ADDED, one.envelope
     if was and one.before is not None:
-        return DELETED, one.envelope if one.type == DELETED else at_version(one.before, one.envelope.rv)
+        # Of what a list repaired the bytes of before may be gone.
+        as_it_is = one.type == DELETED or not one.before.body
+        return DELETED, one.envelope if as_it_is else at_version(one.before, one.envelope.rv)
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from krm.model.records import ChangeEntry
+from krm.model.records import ChangeEntry, Envelope, object_digest, pack_envelope
 from krm.store.keys import Keys
 from krm.store.past import Before, put_back
 from krm.store.read import Reader, SnapshotData, change_rows, past_rows
@@ -18,6 +18,7 @@ from krm.store.transactions import stream_id
 
 # Versions a read: as many as a follower takes at once, for the same reason.
 _COUNT = 100
+_NOTHING = object_digest(b"")
 
 Row = Tuple[int, ChangeEntry]
 
@@ -33,39 +34,52 @@ def backlog(reader: Reader, keys: Keys, data: SnapshotData, budget: int) -> Opti
     """How `data` came about, at most `budget` bytes of objects; None where nothing of that is kept.
 
     It begins with a repair, the newest, at the latest: older events cannot be told over that. Several at one
-    resourceVersion are one. Where their past is gone it begins behind them, at another resourceVersion. Raises
-    Corrupt, Unavailable.
+    resourceVersion are one. A repair is told whatever else is gone, for who read at its resourceVersion may have
+    read before it; where its past is gone, what it replaced has no bytes. Raises Corrupt, Unavailable.
     """
     entries: List[Row] = []
     before: Before = []
     version, rv, room = data.token.version, "", budget
-    repaired = lost = ""  # resourceVersion of a repair that it begins with; of one whose past is gone
+    repaired = ""  # resourceVersion of the repairs that it begins with
     while not rv:
-        older, replaced = _page(reader, keys, data, version)
+        older, past = _page(reader, keys, data, version)
         for number, entry in older:
             room -= sum(len(change.envelope) for change in entry.changes)
-            if repaired and not (entry.repair and entry.rv == repaired):
+            replaced = past.get(number)
+            if replaced is None and entry.repair:
+                replaced = _without_bytes(entry)
+            later = repaired and not (entry.repair and entry.rv == repaired)
+            if later or replaced is None or (room < 0 and not entry.repair):
                 rv = entry.rv
-                break
-            if number not in replaced or (room < 0 and not entry.repair):
-                rv, lost = entry.rv, entry.rv if entry.repair else ""
                 break
             repaired = entry.rv if entry.repair else ""
             entries.append((number, entry))
-            before.append((number, replaced[number]))
+            before.append((number, replaced))
             version = number - 1
         if not older:
             break
-    if not rv and data.head.oldest == version:
-        rv = data.head.oldest_rv
-    rv = rv or repaired
-    while entries and rv == lost:  # trimmed since: the oldest entry says where it led, if not where it came from
+    rv = rv or (data.head.oldest_rv if data.head.oldest == version else "") or repaired
+    if entries and not rv:  # trimmed since: the oldest entry says where it led, if not where it came from
         version, entry = entries.pop()
         rv = entry.rv
         before.pop()
     if not entries:
         return None
     return Backlog(_start(data, version, rv, before), entries[::-1])
+
+
+def _without_bytes(entry: ChangeEntry) -> Dict[str, bytes]:
+    """What stood before, as far as the entry itself says it: selectors need no more."""
+    return {
+        one.key: pack_envelope(
+            Envelope(
+                one.previous_rv, one.previous_uid, _NOTHING, 0.0, one.previous_labels, one.previous_fields, b""
+            )
+        )
+        if one.previous_rv
+        else b""
+        for one in reversed(entry.changes)  # of a key that stands twice what stood before the first
+    }
 
 
 def _page(

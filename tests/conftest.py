@@ -20,6 +20,7 @@ from controlplane.fixtures import (  # noqa: F401 (fixtures)
     own_control_plane,
 )
 from kept_cluster import kept, server  # noqa: F401 (fixtures)
+from original_client import original_client  # noqa: F401 (fixture)
 
 HERE = Path(__file__).resolve().parent
 _SEED = re.compile(r"\bseed\b\W{0,4}(-?\d+)", re.IGNORECASE)

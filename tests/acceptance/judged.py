@@ -11,22 +11,32 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from acceptance.product import Product
-from acceptance.rights import start_stages
+from acceptance.rights import VERBS, grant, start_stages
 from authorities import Authority, Pair
 from controlplane.fixtures import running_plane
 from controlplane.plane import ControlPlane
 from controlplane.processes import free_port
+from krm.model.kinds import parse_kind
 from redis_servers import Server
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "rbac.md"
-KINDS = ("pods", "services", "deployments.apps", "nodes", "namespaces")
-RESOURCES = (("pods", ""), ("services", ""), ("deployments", "apps"), ("nodes", ""), ("namespaces", ""))
-PATHS = ("/api/v1/pods", "/api/v1/services", "/apis/apps/v1/deployments", "/api/v1/nodes", "/api/v1/namespaces")
+# kind -> its path: the original's six, and namespaces
+PATHS = {
+    "pods": "/api/v1/pods",
+    "nodes": "/api/v1/nodes",
+    "services": "/api/v1/services",
+    "ingresses.networking.k8s.io": "/apis/networking.k8s.io/v1/ingresses",
+    "persistentvolumeclaims": "/api/v1/persistentvolumeclaims",
+    "deployments.apps": "/apis/apps/v1/deployments",
+    "namespaces": "/api/v1/namespaces",
+}
 PROXY = "front-proxy"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
 Headers = Sequence[Tuple[str, str]]
+# Starts the stages of one plane for these kinds.
+Start = Callable[[Product, ControlPlane, Sequence[str]], None]
 
 
 class Told(NamedTuple):
@@ -93,7 +103,9 @@ def give_server_rights(plane: ControlPlane) -> None:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, redis: Server, planes: Sequence[Plane], *options: str) -> Iterator[Served]:
+def serving(
+    folder: Path, redis: Server, planes: Sequence[Plane], *options: str, start: Start = start_stages
+) -> Iterator[Served]:
     """Stages for each plane, and one server with TLS over all of them; ready when it is given."""
     folder.mkdir(parents=True, exist_ok=True)
     kubeconfig = folder / "krm-server.json"
@@ -101,24 +113,32 @@ def serving(folder: Path, redis: Server, planes: Sequence[Plane], *options: str)
     with contextlib.ExitStack() as stack:
         for one in planes:
             krm = stack.enter_context(Product(folder / one.name, redis, one.name))
-            for stage, verbs in {"streamer": ["watch"], "verifier": ["list"]}.items():
-                for resource, group in RESOURCES:
-                    one.plane.grant(f"krm-{stage}", verbs, [resource], group)
+            grant(one.plane, [(kind.resource, kind.group) for kind in map(parse_kind, PATHS)])
+            for stage in VERBS:
                 one.plane.grant(f"krm-{stage}", ["get"], ["namespaces"], names=["kube-system"])
-            start_stages(krm, one.plane, KINDS)
+            start(krm, one.plane, tuple(PATHS))
         served = stack.enter_context(Served(folder, redis, planes, kubeconfig, *options))
         served.krm.wait("the server shows every kind", served.complete, 60.0)
         yield served
 
 
 def merged(planes: Sequence[Plane]) -> Dict[str, Any]:
-    """A kubeconfig with a context a plane, called like it."""
-    found: Dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}
+    """A kubeconfig of krm-server with a context a plane, called like it."""
+    found = {}
     for one in planes:
         where = {"server": one.plane.url, "certificate-authority": str(one.plane.ca_file)}
-        found["clusters"].append({"name": one.name, "cluster": where})
-        found["users"].append({"name": one.name, "user": {"token": one.plane.token("krm-server")}})
-        found["contexts"].append({"name": one.name, "context": {"cluster": one.name, "user": one.name}})
+        found[one.name] = (where, {"token": one.plane.token("krm-server")})
+    return kubeconfig(found)
+
+
+def kubeconfig(entries: Mapping[str, Tuple[Mapping[str, str], Mapping[str, str]]]) -> Dict[str, Any]:
+    """Its contexts by name: (cluster, user); the first is the current one."""
+    found: Dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}
+    for name, (where, user) in entries.items():
+        found["clusters"].append({"name": name, "cluster": where})
+        found["users"].append({"name": name, "user": user})
+        found["contexts"].append({"name": name, "context": {"cluster": name, "user": name}})
+        found.setdefault("current-context", name)
     return found
 
 
@@ -141,8 +161,19 @@ class Served:
         )  # fmt: skip
 
     def __enter__(self) -> Served:
-        self.krm.start("server", *self._arguments)
+        self.start()
         return self
+
+    def start(self) -> None:
+        """On the port that stays its own over restarts."""
+        self.krm.start("server", *self._arguments)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        child = self.krm.children.pop("server", None)
+        if child is not None:
+            child.kill()
+            child.wait()
 
     def __exit__(self, *error: object) -> None:
         self.krm.__exit__(*error)
@@ -158,10 +189,20 @@ class Served:
         with contextlib.suppress(OSError, http.client.HTTPException):
             for number, one in enumerate(self.planes):
                 prefix, asks = f"/clusters/{one.name}" if number else "", self.client(one.plane.token("admin"))
-                if any(asks.ask("GET", prefix + path).status != 200 for path in PATHS):
+                if any(asks.ask("GET", prefix + path).status != 200 for path in PATHS.values()):
                     return False
             return True
         return False
+
+    def kubeconfig_of(self, name: str, token: str = "", certificate: Optional[Pair] = None) -> Path:
+        """A file by which `name` reads from the server, with a token or a certificate."""
+        user = {"token": token}
+        if certificate is not None:
+            user = {"client-certificate": str(certificate.cert), "client-key": str(certificate.key)}
+        where = {"server": f"https://127.0.0.1:{self.port}", "certificate-authority": str(self.ca_file)}
+        path = self.krm.folder / f"{name}.kubeconfig"
+        path.write_text(json.dumps(kubeconfig({name: (where, user)})))
+        return path
 
     def client(self, token: Optional[str] = None, certificate: Optional[Pair] = None) -> Client:
         return Client(self.port, self.ca_file, token, certificate)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from pathlib import Path
+from typing import Optional, Sequence, Tuple
 
 from acceptance.product import Product
 from controlplane.plane import ControlPlane
@@ -22,9 +23,17 @@ def grant(plane: ControlPlane, resources: Sequence[Resource], namespaces: Sequen
 
 
 def start_stages(
-    krm: Product, plane: ControlPlane, kinds: Sequence[str], *verifying: str, common: Sequence[str] = ()
+    krm: Product,
+    plane: ControlPlane,
+    kinds: Sequence[str],
+    *verifying: str,
+    common: Sequence[str] = (),
+    watched: Optional[Path] = None,
 ) -> None:
-    """All three; `verifying`: options of the verifier, `common`: of all. The aggregator knows no API server."""
+    """All three; `verifying`: options of the verifier, `common`: of all. The aggregator knows no API server.
+
+    `watched`: the streamer's kubeconfig, where it shall not ask the API server itself.
+    """
     krm.stage("aggregator", kinds, *common)
     krm.stage("verifier", kinds, "--kubeconfig", str(plane.kubeconfig("krm-verifier")), *verifying, *common)
-    krm.stage("streamer", kinds, "--kubeconfig", str(plane.kubeconfig("krm-streamer")), *common)
+    krm.stage("streamer", kinds, "--kubeconfig", str(watched or plane.kubeconfig("krm-streamer")), *common)

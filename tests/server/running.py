@@ -12,7 +12,7 @@ import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import pytest
 from controlplane.build import DEFAULT_VERSION, find_binary
@@ -105,13 +105,17 @@ class Line(NamedTuple):
 class Informer:
     """A client-go informer of pods in a process of its own. `with` ends it."""
 
-    def __init__(self, kubeconfig: Path, *options: str) -> None:
+    def __init__(self, kubeconfig: Path, *options: str, watch_list: bool = True) -> None:
+        """`watch_list`: its first objects come by a watch, as client-go has it; else by a list, as before 1.35."""
         self.lines: List[Line] = []
         self.synced: Optional[int] = None  # resourceVersion of the first list
         self.store: Dict[str, int] = {}  # once it was ended
         self._errors: List[str] = []
         command = [str(_binary()), "--kubeconfig", str(kubeconfig), *options]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+            env={**os.environ, "KUBE_FEATURE_WatchListClient": str(watch_list).lower()},
+        )  # fmt: skip
         self._threads = [threading.Thread(target=each, daemon=True) for each in (self._read, self._read_errors)]
         for thread in self._threads:
             thread.start()
@@ -185,3 +189,9 @@ def backwards(lines: Sequence[Line]) -> List[str]:
             found.append(f"{line} after {newest[line.key]}")
         newest[line.key] = max(line.rv, newest.get(line.key, 0))
     return found
+
+
+def lost_deletes(lines: Sequence[Line], now: Mapping[str, int]) -> List[str]:
+    """Objects that were shown, are not there `now`, and were not said to be gone."""
+    last = {line.key: line for line in lines}
+    return [key for key, line in last.items() if key not in now and line.type != "DELETED"]

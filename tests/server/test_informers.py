@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
-from typing import Dict, Iterator, List
+from typing import Dict, Iterator
 
 import pytest
 import redis_servers
 from faults.paper import Paper
 from faults.pipeline import CLUSTER
 from krm.simulator.churn import Churn
-from server.running import Informer, KrmServer, Line, backwards
+from server.running import Informer, KrmServer, backwards, lost_deletes
 
 CHANGES = 10_000
 RATE = 1_000.0  # changes a second: within what two busy cores stream
@@ -48,12 +48,6 @@ def held(paper: Paper) -> Dict[str, int]:
     return {
         key: int(paper.world.read("pods", key)["metadata"]["resourceVersion"]) for key in paper.world.keys("pods")
     }
-
-
-def lost_deletes(lines: List[Line], now: Dict[str, int]) -> List[str]:
-    """Pods that were shown, are gone, and were not said to be."""
-    last = {line.key: line for line in lines}
-    return [key for key, line in last.items() if key not in now and line.type != "DELETED"]
 
 
 def test_the_official_python_client_lists_and_watches(paper: Paper, server: KrmServer) -> None:

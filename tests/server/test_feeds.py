@@ -7,7 +7,7 @@ import gc
 import time
 import warnings
 from dataclasses import replace
-from typing import List
+from typing import Any, Callable, List
 
 import pytest
 from kept_cluster import KeptCluster, pod, wait_until
@@ -110,3 +110,23 @@ def test_a_cluster_of_which_nothing_is_in_redis_is_told_once(
         served.settle(kept)
     (said,) = [message for message in caplog.messages if "is in this Redis" in message]
     assert f"nothing of {kept.name} is in this Redis yet" in said
+
+
+def test_the_kinds_of_one_look_are_there_together(kept: KeptCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where some are there, those that are not are 404: client-go lists anew after that."""
+    quick(monkeypatch)
+    kinds = ("pods", "nodes", "services", "deployments.apps")
+    for kind in kinds:
+        kept.kind(kind, {})
+    counts: List[int] = []
+    on_loop = Hub._on_loop
+
+    def counted(hub: Hub, work: Callable[[], Any]) -> Any:
+        done = on_loop(hub, work)
+        counts.append(len(hub.catalog.kinds()))
+        return done
+
+    monkeypatch.setattr(Hub, "_on_loop", counted)
+    with Served(kept.url, [kept.name]) as served:
+        wait_until(lambda: len(served.hubs[kept.name].catalog.kinds()) == len(kinds))
+    assert set(counts) == {len(kinds)}

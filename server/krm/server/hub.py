@@ -80,9 +80,7 @@ class Hub:
                         "nothing of %s is in this Redis yet: do its stages run, and is that its name (--cluster)?",
                         self.catalog.cluster,
                     )
-                for kind, namespace in found:
-                    if (kind, namespace) not in self._feeds:
-                        self._add(kind, namespace)
+                self._add([one for one in found if one not in self._feeds])
             except KrmError as error:
                 log.warning("kinds of %s: %s", self.catalog.cluster, error)
             except RuntimeError:  # the event loop has ended
@@ -92,13 +90,20 @@ class Hub:
         if directory is not None:
             directory.close()
 
-    def _add(self, kind: str, namespace: str) -> None:
-        replica = Replica(kind, namespace)
-        keys = Keys(self.catalog.cluster, kind, namespace)
-        feed = Feed(self._database, keys, replica, self._on_loop, self._told)
-        self._feeds[kind, namespace] = feed
-        self._on_loop(lambda: self.catalog.add(replica))
-        feed.start()
+    def _add(self, pipelines: List[Tuple[str, str]]) -> None:
+        """All at once: as soon as one kind is found, those that are not there are denied."""
+        replicas = [Replica(kind, namespace) for kind, namespace in pipelines]
+
+        def add() -> None:
+            for replica in replicas:
+                self.catalog.add(replica)
+
+        self._on_loop(add)
+        for replica in replicas:
+            keys = Keys(self.catalog.cluster, replica.kind, replica.namespace)
+            feed = Feed(self._database, keys, replica, self._on_loop, self._told)
+            self._feeds[replica.kind, replica.namespace] = feed
+            feed.start()
 
     def _told(self, replica: Replica, offset: float) -> None:
         self._offsets[replica] = offset

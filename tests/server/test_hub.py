@@ -1,4 +1,4 @@
-"""A hub's threads end with the event loop that owns the replicas: no call into it waits for ever."""
+"""A hub's first look; and its threads end with the event loop that owns the replicas: no call waits for ever."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import warnings
 from typing import Any, List, cast
 
 import pytest
+from kept_cluster import KeptCluster
 from krm.server.hub import Hub
-from krm.store.connect import Database
+from krm.store.connect import Database, connect
 
 
 def hub_of(loop: asyncio.AbstractEventLoop) -> Hub:
@@ -71,6 +72,23 @@ def test_what_the_work_raises_is_raised_to_whoever_asked() -> None:
         loop.call_soon_threadsafe(loop.stop)
         running.join(10)
         loop.close()
+
+
+def test_the_start_waits_until_every_kind_that_is_announced_is_known(kept: KeptCluster) -> None:
+    """Who asks earlier would be told that a kind is not kept: a reader of /krm/v1/ takes that for the truth."""
+    for kind in ("pods", "nodes", "services"):
+        kept.kind(kind)
+
+    async def first_look() -> List[str]:
+        hub = Hub(connect(kept.url, name="test-server"), kept.name, asyncio.get_running_loop())
+        hub.start()
+        try:
+            await hub.looked()
+            return [str(kind) for kind in hub.catalog.kinds()]
+        finally:
+            hub.stop()
+
+    assert asyncio.run(first_look()) == ["nodes", "pods", "services"]
 
 
 def late() -> None:

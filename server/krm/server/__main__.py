@@ -166,6 +166,7 @@ async def _serve(settings: Settings, certificates: Optional[Certificates]) -> in
         hub.changed = serving.changed
         _add(app, serving, gate, past, metrics)
         hub.start()
+    await asyncio.gather(*[hub.looked() for hub in hubs])
     looking = loop.create_task(certificates.keep()) if certificates else None
     log.info("serving %s at %s", ", ".join(settings.cluster), ports[0].url)
     await _answer(ports, app, stopping)

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import Any, Callable, Dict, List, Tuple
 
 from krm.client.directory import Directory
@@ -19,6 +20,8 @@ from krm.store.keys import Keys
 
 # Seconds between two looks for kinds that were announced since; at the start the stages are announcing theirs.
 LOOK_EVERY, LOOK_FIRST = 5.0, 0.3
+# Seconds that the start waits for the first look.
+LOOK_WITHIN = 5.0
 # Seconds after the start for which a kind without its first list keeps this server from being called ready.
 WARM_WITHIN = 15.0
 
@@ -35,12 +38,18 @@ class Hub:
         self._feeds: Dict[Tuple[str, str], Feed] = {}
         self._offsets: Dict[Replica, float] = {}  # the Redis clock less our monotonic one
         self._stop = threading.Event()
+        self._looked = asyncio.Event()
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._look, name=f"kinds of {cluster}", daemon=True)
 
     def start(self) -> None:
         """Feeds begin as their kinds are found."""
         self._thread.start()
+
+    async def looked(self) -> None:
+        """Until it was seen once which kinds there are, or Redis takes long: before that none would look kept."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._looked.wait(), LOOK_WITHIN)
 
     def stop(self) -> None:
         """Ends all threads; waits a second for them."""
@@ -81,6 +90,7 @@ class Hub:
                         self.catalog.cluster,
                     )
                 self._add([one for one in found if one not in self._feeds])
+                self._loop.call_soon_threadsafe(self._looked.set)
             except KrmError as error:
                 log.warning("kinds of %s: %s", self.catalog.cluster, error)
             except RuntimeError:  # the event loop has ended

@@ -121,3 +121,12 @@ def test_an_unknown_field_names_the_allowed_ones() -> None:
         for name in (*SELECTABLE.get(kind, ()), "metadata.name", "metadata.namespace"):
             if name != "metadata.namespace" or kind not in ("nodes", "namespaces"):
                 parse_fields(kind, name + "=x")
+
+
+def test_what_is_no_label_is_shown_with_its_quotes_escaped() -> None:
+    """As in `kubectl get -l 'app="web"'`."""
+    with pytest.raises(BadSelector) as caught:
+        parse_labels('app="web"')
+    assert str(caught.value).startswith(
+        r'unable to parse requirement: values[0][app]: Invalid value: "\"web\"": a valid label must be'
+    )

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
@@ -227,7 +228,7 @@ class _Labels:
         if operator in (">", "<"):
             if _integer(value) is None:
                 why = "for 'Gt', 'Lt' operators, the value must be an integer"
-                raise BadSelector(f'values[0]: Invalid value: "{_short(value)}": {why}')
+                raise BadSelector(f"values[0]: Invalid value: {_quoted(value)}: {why}")
             return Clause(key, "above" if operator == ">" else "below", frozenset(_label_values(key, {value})))
         return Clause(key, "notin" if operator == "!=" else "in", frozenset(_label_values(key, {value})))
 
@@ -283,7 +284,7 @@ def _is_word(token: str) -> bool:
 def _label_key(key: str) -> str:
     wrong = "; ".join(_wrong_key(key))
     if wrong:
-        raise BadSelector(f'<nil>: Invalid value: "{_short(key)}": {wrong}')
+        raise BadSelector(f"<nil>: Invalid value: {_quoted(key)}: {wrong}")
     return key
 
 
@@ -316,7 +317,7 @@ def _label_values(key: str, values: Set[str]) -> Set[str]:
         if value and not _NAME(value):
             wrong.append(_VALUE_FORM)
         if wrong:
-            raise BadSelector(f'values[{number}][{key}]: Invalid value: "{_short(value)}": {"; ".join(wrong)}')
+            raise BadSelector(f"values[{number}][{key}]: Invalid value: {_quoted(value)}: {'; '.join(wrong)}")
     return values
 
 
@@ -330,3 +331,8 @@ def _integer(text: str) -> Optional[int]:
 
 def _short(text: str) -> str:
     return text[:_SHOWN]
+
+
+def _quoted(text: str) -> str:
+    """As Go's %q writes what a query can hold."""
+    return json.dumps(_short(text), ensure_ascii=False)

@@ -145,9 +145,11 @@ def test_outside_a_pod_in_cluster_names_the_remedy() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "no kubeconfig"),
+        (None, "no kubeconfig at"),
         ("{}", "no current context"),
-        ("- 1", "no kubeconfig"),
+        ("- 1", "config is no kubeconfig"),
+        ("junk", "config is no kubeconfig"),
+        ("", "config is no kubeconfig"),
         ("{CANARY: [", "could not be read"),
         ('{"current-context": "x"}', "not in"),
         ('{"current-context": "x", "contexts": [{"name": "x", "context": {}}]}', "names no cluster"),

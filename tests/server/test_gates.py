@@ -20,10 +20,10 @@ def nobody(_cluster: str, _pem: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "clusters", "says"),
     [
-        (GateSettings("token-file"), ["a"], "one --token-file a cluster"),
-        (GateSettings("token-file", ("x",)), ["a", "b"], "one --token-file a cluster"),
-        (GateSettings("kubernetes", context=("x",)), ["a", "b"], "one --context a cluster"),
-        (GateSettings("kubernetes"), ["a", "b"], "one --context a cluster"),
+        (GateSettings("token-file"), ["a"], "a --token-file for each cluster"),
+        (GateSettings("token-file", ("x",)), ["a", "b"], "a --token-file for each cluster"),
+        (GateSettings("kubernetes", context=("x",)), ["a", "b"], "a --context for each cluster"),
+        (GateSettings("kubernetes"), ["a", "b"], "a --context for each cluster"),
         (GateSettings("kubernetes", context=("x", "x")), ["a", "b"], "twice"),
         (GateSettings("kubernetes", in_cluster=True), ["a", "b"], "--in-cluster"),
         (GateSettings("kubernetes", in_cluster=True, context=("x",)), ["a"], "--in-cluster"),

@@ -37,6 +37,11 @@ def full(kept: KeptCluster, served: Served) -> Served:
 @pytest.mark.parametrize(
     ("path", "code", "said"),
     [
+        (
+            "snapshots/pods?at=2999-01-01T00:00:00Z",
+            400,
+            "2999-01-01T00:00:00Z lies in the future: by Redis' clock it is 20",
+        ),
         ("objects/pods?name=x", 400, "pods are namespaced: give namespace="),
         ("objects/pods?name=x&namespace=", 400, "the namespace is empty"),
         ("objects/nodes?name=n&namespace=a", 400, "nodes have no namespaces"),

@@ -14,6 +14,8 @@ from typing import Any, List
 import pytest
 from authorities import Authority
 from kept_cluster import KeptCluster, pod, wait_until
+from krm.server.__main__ import Settings
+from krm.stage.settings import parse_settings
 from server_process import command, running, tell_facts
 
 
@@ -32,6 +34,12 @@ def free_port() -> int:
     return port
 
 
+def test_memory_is_no_less_than_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_settings(Settings, ["--memory=-1"], {}, "krm server")
+    assert "--memory: '-1' is no number of MiB" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -41,6 +49,8 @@ def free_port() -> int:
         (["--tls-cert", "/no/a.crt", "--tls-key", "/no/a.key"], "/no/a.crt: No such file or directory"),
         (["--address", "192.0.2.1", "--auth", "none"], "--auth none serves everyone who reaches 192.0.2.1"),
         (["--token-file", "t.csv"], "--token-file is of --auth token-file, and this is --auth none"),
+        (["--cluster", "paper"], "--cluster names paper more than once"),
+        (["--auth", "token-file", "--token-file", "a,a"], "(clusters: 1, files: 2)"),
         (["--audience", "krm"], "--audience is of --auth kubernetes, and this is --auth none"),
     ],
 )

@@ -228,6 +228,18 @@ def test_tls_below_1_2_is_refused(ca: Authority) -> None:
             assert asked(port, new) == "nobody"
 
 
+@pytest.mark.parametrize(
+    ("mode", "said"), [(0o600, ""), (0o640, "can be read by its group"), (0o644, "can be read by everyone")]
+)
+def test_a_key_that_others_may_read_is_told_and_served(
+    ca: Authority, mode: int, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = ca.server()
+    pair.key.chmod(mode)
+    served(pair)
+    assert (said in caplog.text, bool(caplog.text)) == (True, bool(said))
+
+
 def test_files_that_cannot_be_served_with_are_told(tmp_path: Path, ca: Authority) -> None:
     pair = ca.server()
     fifo = tmp_path / "fifo"

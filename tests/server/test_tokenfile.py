@@ -111,7 +111,14 @@ def test_a_changed_file_counts_a_second_later(tmp_path: Path) -> None:
     assert refused(gate.check(user, asked("list", "pods", "team-b"))).code == 403
 
 
-@pytest.mark.parametrize("spoil", ["broken", "removed", "readable"])
+def test_a_file_without_a_user_is_refused_at_the_start(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text("# TOKEN,USER,UID,GROUPS,READS\n\n")
+    with pytest.raises(BadTokenFile, match="no line that lets anyone in"):
+        TokenFile(str(path))
+
+
+@pytest.mark.parametrize("spoil", ["broken", "removed", "readable", "empty"])
 def test_a_file_that_became_unfit_lets_nobody_in_until_it_is_mended(
     tmp_path: Path, spoil: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,6 +127,8 @@ def test_a_file_that_became_unfit_lets_nobody_in_until_it_is_mended(
     gate = TokenFile(str(path), clock)
     if spoil == "broken":
         path.write_text(TEXT + '"half')
+    elif spoil == "empty":
+        path.write_text("# nobody yet\n")
     elif spoil == "removed":
         path.unlink()
     else:

@@ -186,6 +186,7 @@ def _require_file(path: str) -> None:
 def _read_files(paths: str) -> List[Dict[str, Any]]:
     yaml: Any = importlib.import_module("yaml")  # comes with the kubernetes package
     documents: List[Dict[str, Any]] = []
+    there: List[str] = []
     for path in filter(None, paths.split(os.pathsep)):
         _require_file(os.path.expanduser(path))
         try:
@@ -195,8 +196,13 @@ def _read_files(paths: str) -> List[Dict[str, Any]]:
             continue  # as kubectl: a list of files may name some that are not there
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise Unauthorized(f"{path} could not be read as a kubeconfig ({type(error).__name__})") from None
+        there.append(path)
         if isinstance(document, dict):
             documents.append(document)
+    if there and not documents:
+        raise Unauthorized(
+            f"{', '.join(there)} is no kubeconfig: that is a YAML or JSON object with clusters and users"
+        )
     if not documents:
         raise Unauthorized(f"no kubeconfig at {paths}: give --kubeconfig, or --in-cluster within a pod")
     return documents

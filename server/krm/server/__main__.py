@@ -42,6 +42,12 @@ LINGER = 1.0
 log = logging.getLogger("krm.server")
 
 
+def _mebibytes(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text!r} is no number of MiB")
+    return int(text)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Serve what krm keeps as the Kubernetes API does: kubectl, client libraries and curl read it unchanged."""
@@ -76,7 +82,7 @@ class Settings:
         None, "Tokens must be meant for one of these; else for the API server itself.", parse_names
     )
     audit_log: str = setting("", "File of one JSON line a request; - is standard output.")
-    memory: int = setting(1024, "MiB of kept answers at most; of large ones on their way half as much.", int)
+    memory: int = setting(1024, "MiB of kept answers at most; of large ones on their way half as much.", _mebibytes)
     log_level: str = setting("INFO", ", ".join(LEVELS) + ".", parse_choice(*LEVELS))
 
 
@@ -117,7 +123,10 @@ def _certificates(settings: Settings) -> Optional[Certificates]:
 
 
 def _fit_together(settings: Settings) -> None:
-    """Whoever names a token file does not mean that everyone may read."""
+    """Whoever names a token file does not mean that everyone may read. Raises Refused."""
+    for name in settings.cluster:
+        if settings.cluster.count(name) > 1:
+            raise Refused(f"--cluster names {name} more than once: each is served once")
     for option, given, auth in (
         ("--token-file", settings.token_file, "token-file"),
         ("--audience", settings.audience, "kubernetes"),

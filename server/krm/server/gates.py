@@ -101,12 +101,20 @@ def check(settings: GateSettings, clusters: Sequence[str]) -> None:
     """Raises BadGate for settings that leave open which gate is whose."""
     count = len(clusters)
     if settings.auth == TOKEN_FILE and len(settings.token_file) != count:
-        raise BadGate(f"--auth token-file needs one --token-file a cluster, in the order of --cluster: {count}")
+        given = len(settings.token_file)
+        raise BadGate(
+            "--auth token-file needs a --token-file for each cluster, in the order of --cluster"
+            f" (clusters: {count}, files: {given})"
+        )
     if settings.auth != KUBERNETES:
         return
     if settings.in_cluster and (settings.context or count > 1):
         raise BadGate("--in-cluster reviews for the cluster that krm runs in: name one --cluster and no --context")
     if len(settings.context) not in ((0, 1) if count == 1 else (count,)):
-        raise BadGate(f"--auth kubernetes needs one --context a cluster, in the order of --cluster: {count}")
+        given = len(settings.context)
+        raise BadGate(
+            "--auth kubernetes needs a --context for each cluster, in the order of --cluster"
+            f" (clusters: {count}, contexts: {given})"
+        )
     if len(set(settings.context)) != len(settings.context):
         raise BadGate("--context names one context twice: two clusters would share their reviews")

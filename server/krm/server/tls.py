@@ -12,6 +12,7 @@ import logging
 import os
 import ssl
 import stat
+from contextlib import suppress
 from typing import Any, Dict, Optional, Tuple
 
 # Seconds between two looks at the files, as kube-apiserver's own reload is of minutes and certificates of days.
@@ -38,6 +39,7 @@ class Certificates:
         self._said = ""
         self._seen = self._stamp()
         self._current = self._made()
+        self._warn_of_key()
         self.context = _bare()
         # Python can only add CAs to a context, never take one away, and asyncio listens with the same one for
         # ever. So each connection is moved to the newest: the callback comes with or without a server name.
@@ -66,6 +68,7 @@ class Certificates:
                 return None
             self._seen = stamp  # before they are read: what changes meanwhile is seen by the next look
             self._take(self._made())
+            self._warn_of_key()
         except BadCertificates as error:
             return f"the earlier certificate is kept: {error}"
         return f"{self._cert} was read anew"
@@ -93,6 +96,16 @@ class Certificates:
 
     def _stamp(self) -> Stamp:
         return tuple(_stamp(path) for path in (self._cert, self._key, self._client_ca) if path)
+
+    def _warn_of_key(self) -> None:
+        """Told and not refused: the key of a Secret that is mounted with fsGroup is its group's."""
+        with suppress(OSError):  # it was there to be loaded; gone since, the next look tells
+            mode = os.stat(self._key).st_mode
+            if mode & 0o077:
+                whom = "everyone on this machine" if mode & 0o007 else "its group"
+                log.warning(
+                    "%s: the server's key can be read by %s: chmod 600 where it is yours alone", self._key, whom
+                )
 
     def _made(self) -> ssl.SSLContext:
         made = _bare()

@@ -172,6 +172,8 @@ class TokenFile(Gate):
         try:
             text, self._seen = _content(self._path)
             rows = parse(text)
+            if not rows:
+                raise BadTokenFile("it has no line that lets anyone in")
             self._users = {self._digest(token): entry.user for token, entry in rows}
             self._reads = {entry.user.name: entry for _, entry in rows}
         except BadTokenFile as error:

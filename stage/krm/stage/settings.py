@@ -143,8 +143,8 @@ def parse_names(text: str) -> Tuple[str, ...]:
 
 
 def parse_listed(text: str) -> Tuple[str, ...]:
-    """Texts separated by commas alone, each once: contexts and paths may hold spaces."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    """Texts separated by commas alone, in their order: contexts and paths may hold spaces."""
+    return tuple([part.strip() for part in text.split(",") if part.strip()])
 
 
 def parse_kinds(text: str) -> Tuple[str, ...]:

@@ -67,7 +67,9 @@ class History:
         if head is None or not head.incarnation:
             raise Expired(f"{self._keys}: there is no snapshot yet")
         if when > int(stamp[0]) + 1:
-            raise ValueError(f"{when} lies in the future of the Redis clock")
+            raise ValueError(
+                f"{times.write(when)} lies in the future: by Redis' clock it is {times.write(int(stamp[0]))}"
+            )
         if not first or change_rows(first)[0][1].at > when:
             return self._at_the_beginning(head, change_rows(first)[0][0] if first else head.version + 1, when)
         low, high = change_rows(first)[0][0], change_rows(last)[0][0]

@@ -123,16 +123,25 @@ def test_no_file_is_no_context_and_the_path_follows_the_environment(tmp_path: Pa
         (["get", "--sel"], ["--selector\tlabel selector, e.g. app=web,tier!=db", ":4"]),
         (["get", "pods", "-l", ""], [":0"]),
         (["config", "use"], ["use-context", ":4"]),
+        (["completion", ""], ["bash", "zsh", "fish", ":4"]),
+        (["get", "pods", "-o", ""], ["wide", "json", "yaml", "name", "jsonpath=", "custom-columns=", ":4"]),
+        (["status", "-o", ""], ["json", ":4"]),
+        (["get", "pods", "--context", ""], ["here", "there", ":4"]),
+        (["get", "pods", "--kubeconfig", "KUBECONFIG", "--context", "m"], ["mine", ":4"]),
+        (["up", "--kubeconfig", "KUBECONFIG", "--context", ""], ["mine", "everything", ":4"]),
         (["status", ""], [":4"]),
         (["streamer", ""], [":0"]),
         (["nonsense", ""], [":0"]),
     ],
 )
 def test_completion_says_what_may_come_next(
-    kept: KeptCluster, krm: Krm, typed: List[str], shown: List[str]
+    kept: KeptCluster, krm: Krm, config: Path, tmp_path: Path, typed: List[str], shown: List[str]
 ) -> None:
     kept.kind("pods", {"default/web-0": pod(), "default/web-1": pod()})
-    done = krm("__complete", *typed)
+    write(config, Contexts("", {"here": Context(kept.url), "there": Context(kept.url)}))
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(tenants_kubeconfig("http://127.0.0.1:1"))
+    done = krm("__complete", *[str(kubeconfig) if word == "KUBECONFIG" else word for word in typed])
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == shown
 

@@ -60,8 +60,10 @@ def test_each_call_gives_typed_objects_and_what_they_are_worth(serving: Server, 
             krm.get_deployments()
         with pytest.raises(errors.BadRequest, match="name is empty"):
             krm.get_pods(name="")
-        with pytest.raises(errors.UnknownKind):
+        with pytest.raises(errors.UnknownCluster, match="no cluster other"):
             KRMClient("127.0.0.1", serving.port, cluster="other").get_pods()
+        with pytest.raises(errors.UnknownKind):
+            KRMClient("127.0.0.1", serving.port, cluster=kept.name).get_deployments()
         assert keys(KRMClient("127.0.0.1", serving.port, cluster=kept.name).get_nodes()) == ["/n1"]
 
 

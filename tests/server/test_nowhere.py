@@ -78,6 +78,11 @@ def test_who_may_read_all_is_told_that_the_cluster_is_not_here(path: str) -> Non
     assert "krm-version" not in got.headers
 
 
+def test_the_original_contract_tells_it_in_its_own_form() -> None:
+    told = served(Gate()).ask("/clusters/none/pods").json()
+    assert told == {"error": "the server could not find the requested resource", "status": 404}
+
+
 def test_every_route_asks_its_gate_before_it_shows_anything() -> None:
     """What a new route shows without asking it would show below any name."""
     app = served(Gate())

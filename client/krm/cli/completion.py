@@ -6,10 +6,11 @@ As kubectl's plugins do it: a line a candidate, `value<TAB>description`, and las
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import List, Sequence, Tuple
 
-from krm.cli.options import COMMANDS, STAGES, build_parser
+from krm.cli.options import COMMANDS, OUTPUTS, STAGES, build_parser
 from krm.cli.terminal import safe
 from krm.client.errors import KrmError
 
@@ -85,10 +86,11 @@ def _candidates(words: List[str]) -> Tuple[List[Candidate], int]:
     if before[-1] in _NAMESPACE:
         return _starting(_objects("namespaces", "", before), typed), NO_FILES
     if before[-1].startswith("-") and _takes_value(command, before[-1]):
-        return [], FILES
+        values = _starting(_values(command, before[-1], before), typed)
+        return values, NO_FILES if values else FILES
     given = _positional(command, before[1:])
-    if command == "config":
-        return _starting(_actions(), typed) if not given else [], NO_FILES
+    if command in ("config", "completion"):
+        return _starting(_choices(command, ""), typed) if not given else [], NO_FILES
     if command not in _KINDS:
         return [], NO_FILES
     if not given:
@@ -108,11 +110,35 @@ def _commands() -> List[Candidate]:
     return found + [(name, text) for name, (_, text) in STAGES.items()]
 
 
-def _actions() -> List[Candidate]:
-    for action in build_parser("").commands["config"]._actions:
-        if action.dest == "action" and action.choices:
+def _choices(command: str, option: str) -> List[Candidate]:
+    """The words of an option, '' = of the first argument, where it takes no others."""
+    for action in build_parser("").commands[command]._actions:
+        if action.choices and (option in action.option_strings if option else not action.option_strings):
             return [(str(one), "") for one in action.choices]
     return []
+
+
+def _values(command: str, option: str, words: List[str]) -> List[Candidate]:
+    """What may follow an option that takes a value; none = perhaps a file."""
+    if option in ("-o", "--output") and command == "get":
+        return [(form.partition("=")[0] + form.partition("=")[1], "") for form in OUTPUTS.split(", ")]
+    if option == "--context":
+        return [(name, "") for name in _contexts(command, words)]
+    return _choices(command, option)
+
+
+def _contexts(command: str, words: List[str]) -> List[str]:
+    """Those of the kubeconfig where one is meant, else of krm's configuration."""
+    kubeconfig = _after(words, ("--kubeconfig",))
+    if command in ("up", "doctor"):
+        kubeconfig = kubeconfig or os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
+    if not kubeconfig:
+        from krm.client.contexts import config_path, read
+
+        return sorted(read(config_path()).contexts)
+    from krm.client.kubeconfig import contexts
+
+    return contexts(kubeconfig)
 
 
 def _options(command: str) -> List[Candidate]:

@@ -16,7 +16,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple
 
-from krm.client.errors import Damaged
+from krm.client.errors import Damaged, UnknownCluster, UnknownKind
 from krm.client.typed import package, typed
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class KRMClient:
         from krm.client.http import Http, tls_context  # here, since who reads from Redis needs no HTTP
 
         package("KRMClient")
+        self._cluster = cluster
         secure = bool(ca) if tls is None else tls
         name = f"[{host}]" if ":" in host else host
         base = f"/clusters/{cluster}" if cluster else ""
@@ -123,8 +124,13 @@ class KRMClient:
         return self._get("/deployments", name=name, namespace=namespace, label_selector=label_selector)
 
     def _get(self, path: str, **query: Optional[str]) -> Answer:
-        """Raises Refused (401, 403), BadRequest, UnknownKind, Unreachable, Damaged, BadObject."""
-        response = self._http.get(path, query)
+        """Raises Refused (401, 403), BadRequest, UnknownCluster, UnknownKind, Unreachable, Damaged, BadObject."""
+        try:
+            response = self._http.get(path, query)
+        except UnknownKind as error:
+            if self._cluster and self._http.ask("/krm/v1/kinds").status == 404:
+                raise UnknownCluster(f"{self._http.name}: this server has no cluster {self._cluster}") from error
+            raise
         kind = path[1:]
         return Answer([typed(kind, _key(item), item) for item in self._items(response)], response.headers)
 

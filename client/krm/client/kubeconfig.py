@@ -14,7 +14,7 @@ import ssl
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from krm.client.errors import BadRequest, NeedsPackage
 from krm.client.http import tls_context
@@ -56,6 +56,20 @@ def access(path: str, chosen: str = "") -> Access:
     return Access(url, str(token), tls, str(context.get("namespace") or "") or None)
 
 
+def contexts(path: str) -> List[str]:
+    """Names, as they stand there. Raises BadRequest, NeedsPackage."""
+    return _names(_rows(_parsed(path), "context"))
+
+
+def _rows(config: Dict[str, Any], what: str) -> List[Any]:
+    rows = config.get(what + "s")
+    return rows if isinstance(rows, list) else []
+
+
+def _names(rows: List[Any]) -> List[str]:
+    return [str(row["name"]) for row in rows if isinstance(row, dict) and row.get("name")]
+
+
 def _parsed(path: str) -> Dict[str, Any]:
     raw = _bytes("", path)
     try:
@@ -83,14 +97,13 @@ def _of_yaml(path: str, raw: bytes) -> Any:
 
 def _named(path: str, config: Dict[str, Any], what: str, name: Any) -> Dict[str, Any]:
     """`clusters: [{name: X, cluster: {...}}]` -> the entry called `name`."""
-    rows = config.get(what + "s")
-    rows = rows if isinstance(rows, list) else []
+    rows = _rows(config, what)
     for row in rows:
         if isinstance(row, dict) and row.get("name") == name and isinstance(row.get(what), dict):
             found: Dict[str, Any] = row[what]
             return found
-    names = [str(row["name"]) for row in rows if isinstance(row, dict) and row.get("name")]
-    raise BadRequest(f"{path} has no {what} called {name!r} (there are: {', '.join(names) or 'none'})")
+    there = ", ".join(_names(rows)) or "none"
+    raise BadRequest(f"{path} has no {what} called {name!r} (there are: {there})")
 
 
 def _tls(path: str, cluster: Dict[str, Any], user: Dict[str, Any]) -> ssl.SSLContext:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
+from authorities import Authority
 from kept_cluster import KeptCluster, pod, wait_until
+from krm.cli.kubeconfig_out import Entry, text
 from krm.client import connect, errors
 from server_process import running, tell_facts
 
@@ -31,6 +34,27 @@ def test_an_example_runs_as_it_stands(
     code = EXAMPLES[title][0].replace("timeout=5", "timeout=0.2")
     exec(compile(code, f"client.md, {title}", "exec"), {})
     assert "a x" in capsys.readouterr().out.replace("/", " ") or title == "Watch"
+
+
+def test_the_original_systems_client_runs_as_it_stands(
+    kept: KeptCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("kubernetes")
+    kept.kind("pods", {"a/x": pod(app="web")})
+    tell_facts(kept)
+    authority, token, rights = Authority(tmp_path, "authority"), "all-0123456789abcdef", tmp_path / "rights.csv"
+    rights.write_text(f"{token},admin,1,,*/*\n")
+    rights.chmod(0o600)
+    pair = authority.server()
+    tls = ("--tls-cert", str(pair.cert), "--tls-key", str(pair.key))
+    with running(kept, *tls, "--auth", "token-file", "--token-file", str(rights)) as server:
+        server.ready(ssl.create_default_context(cadata=authority.pem.decode()))
+        monkeypatch.chdir(tmp_path)
+        Path("krm.kubeconfig").write_text(text([Entry(kept.name, server.url, token)], authority.pem))
+        exec(
+            compile(EXAMPLES["KRMClient"][0].replace("8443", str(server.port)), "client.md, KRMClient", "exec"), {}
+        )
+    assert capsys.readouterr().out.splitlines()[0] == "x node-1"
 
 
 def test_a_watch_is_resumed_over_a_servers_restart_without_skipping_or_repeating(kept: KeptCluster) -> None:

@@ -29,6 +29,8 @@ REVIEW_EVERY, REVIEW_WITHIN = 4.0, 4.5
 # Seconds between two looks of a watcher at the news, for each watcher that is open: 1,000 of them look seven times
 # a second, at all that has come until then, each at a moment of its own.
 PAUSE_EACH = 0.00015
+# Share of that pause by which a look may come too early, as timers of milliseconds wake: it is not repeated then.
+EARLY = 0.1
 # Watchers that are written to before others of the event loop get their turn, some 0.1 ms each.
 TURNS = 8
 # Open watches in all, and of one user.
@@ -93,24 +95,27 @@ class Streams:
             async with self._turns():
                 told = watch.told
                 burst = watch.next(time.time())
+                more = watch.behind
                 if burst:
                     await write(burst)
             if burst is None:
                 return
-            if burst:
-                self.sent += watch.told - told
+            self.sent += watch.told - told
+            if more:
                 await asyncio.sleep(0)
-            elif not watch.behind:
+                continue
+            if not watch.behind:
                 if is_unserved(replica.head):
                     return  # as the API server's ends: who asks again is told that the kind is gone
                 left = min(watch.wait(), max(0.0, review_at - time.monotonic()))
                 await self._serving.bell(replica).wait(left)
-                await asyncio.sleep(self._until(phase))
+            await asyncio.sleep(self._until(phase))  # what came while this was written waits for the next look
 
     def _until(self, phase: float) -> float:
         """Seconds until the next look of a watcher: if all looked at once, the last would wait for all others."""
         pause = self.open * PAUSE_EACH
-        return (phase - time.monotonic() / pause) % 1 * pause
+        share = (phase - time.monotonic() / pause) % 1
+        return pause * (share if share > EARLY else share + 1)
 
     def _turns(self) -> asyncio.Semaphore:
         if self._writing is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from calendar import timegm
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Optional
 
 _GRAMMAR = re.compile(
@@ -44,6 +45,7 @@ def known(text: object) -> Optional[float]:
         return None
 
 
+@lru_cache(maxsize=256)  # when a kind was verified stands on each answer
 def write(seconds: float) -> str:
     """`2026-11-22T10:00:00Z`; with microseconds where there are any. Raises BadTime outside years 1 to 9999."""
     try:

@@ -56,6 +56,10 @@ class Catalog:
         """Every kind that is kept, served or not."""
         return sorted(self._replicas, key=lambda kind: (kind.group, kind.resource))
 
+    def holds(self, kind: Kind) -> bool:
+        """Whether the kind is kept, served or not."""
+        return kind in self._replicas
+
     def find(self, kind: Kind) -> Tuple[Replica, ...]:
         """The replicas of a kind, () = it is not kept. One of the whole cluster stands for all."""
         held = self._replicas.get(kind, {})

@@ -1,7 +1,7 @@
 """Large answers while their readers take them: how many bytes of them one process holds.
 
 An answer counts from when its body stands in memory, so while it is compressed too, until its reader has it,
-has gone or was cut off. What is handed over at once (UNTAKEN) is its connection's, and never counts. A body that
+has gone or was cut off. What is handed over whole (WHOLE) is its connection's, and never counts. A body that
 several readers take counts once, kept or not: a list that is kept no more, for there is a newer one, is still
 held for those who have begun to take it.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Dict
 
 from krm.server.statuses import too_many_requests
-from krm.server.web import UNTAKEN, Request
+from krm.server.web import WHOLE, Request
 
 # Of the budget of kept bodies. Of the default one 512 MiB: ten lists of 5,000 pods, uncompressed, that are all made
 # for one reader; a reader in the same network takes such a list within a second.
@@ -37,7 +37,7 @@ class Flight:
     def take(self, request: Request, body: bytes) -> None:
         """This is what the request's reader takes, instead of what was named before: so the gzip follows the
         plain bytes. Raises ApiError 429."""
-        counts = len(body) > UNTAKEN
+        counts = len(body) > WHOLE
         begins = request not in self._bodies and id(body) not in self._readers
         if counts and begins and self.size >= max(1, self.most):
             raise too_many_requests(_FULL)

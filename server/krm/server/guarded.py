@@ -21,6 +21,7 @@ from typing import Any, Optional, Union
 from krm.server.limits import MAX_BODY, MAX_HEADER, body_too_large, head_too_large
 from krm.server.memory import Returns
 from krm.server.statuses import ApiError, unavailable
+from krm.server.web import WHOLE
 
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
@@ -49,10 +50,6 @@ class TooManyPipelined(Exception):
     """Ends the parsing of what else came with them."""
 
 
-# Bytes of a body's beginning that are copied behind their head: more cost more than what they save.
-JOINED = 128 * 1024
-
-
 class Joining:
     """A transport that holds an answer's head until the first bytes of its body come: both go out as one TLS
     record and one packet. All but writing is the transport's own."""
@@ -68,7 +65,7 @@ class Joining:
         """A body that begins like a head is held too: what follows it, or the end of the answer, sends it."""
         if self._head:
             head, self._head = self._head, b""
-            if len(data) > JOINED:
+            if len(data) > WHOLE:  # to copy more costs more than it saves
                 self._transport.write(head)
                 self._transport.write(data)
             else:  # not by writelines: asyncio's does not pause who writes (seen on Python 3.13.0)

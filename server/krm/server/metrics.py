@@ -60,7 +60,7 @@ class Metrics:
         verb = OTHER if asked is None else asked.verb
         verb = verb if verb in VERBS else OTHER
         kind = ""
-        if cluster and asked is not None and self._clusters[cluster].serving.catalog.find(asked.kind):
+        if cluster and asked is not None and self._clusters[cluster].serving.catalog.holds(asked.kind):
             kind = str(asked.kind)
         self._requests[cluster, verb, kind, code] += 1
         counts = self._latency.setdefault((cluster, verb), [0] * (len(BUCKETS) + 1))

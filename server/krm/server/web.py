@@ -33,9 +33,9 @@ JSON_TYPE = "application/json"
 # Bytes of a path with its query: kubectl's longest are below 2 KB; label selectors may be long.
 MAX_TARGET = 64 * 1024
 MAX_PARAMETERS = 100
-# Bytes of an answer that are handed over at once, and bytes that may be handed over while others wait to be taken
-# (asyncio's own limit).
-PIECE, UNTAKEN = 512 * 1024, 64 * 1024
+# Bytes of an answer that are handed over whole; of a larger one: bytes of a piece, and bytes that may be handed
+# over while others wait to be taken (asyncio's own limit).
+WHOLE, PIECE, UNTAKEN = 128 * 1024, 512 * 1024, 64 * 1024
 # Seconds in which a reader must take something of what waits for it, or be cut off.
 SLOW_AFTER = 30.0
 _BODY = "http.response.body"
@@ -142,7 +142,7 @@ async def send(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None
         headers = [("Content-Length", str(len(reply.body))), *reply.headers]
         await send(_start(reply.status, reply.media, headers))
         body = b"" if scope["method"] == "HEAD" else reply.body
-        if len(body) <= UNTAKEN:
+        if len(body) <= WHOLE:
             await send({"type": _BODY, "body": body})
         else:
             await _in_pieces(body, _Body(scope, send).write)

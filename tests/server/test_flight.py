@@ -152,12 +152,12 @@ def test_what_waits_to_be_compressed_counts_and_what_fails_there_gives_it_back(
 
 def test_a_place_in_flight_is_kept_while_the_body_becomes_its_gzip() -> None:
     flight, first, second = Flight(1), request(), request()
-    flight.take(first, b"x" * 100_000)
-    flight.take(first, b"x" * 70_000)
-    assert flight.size == 70_000
+    flight.take(first, b"x" * (2 * web.WHOLE))
+    flight.take(first, b"x" * (web.WHOLE + 1))
+    assert flight.size == web.WHOLE + 1
     with pytest.raises(ApiError):
-        flight.take(second, b"x" * 70_000)
-    flight.take(second, b"x" * web.UNTAKEN)  # its connection holds so much
+        flight.take(second, b"x" * (web.WHOLE + 1))
+    flight.take(second, b"x" * web.WHOLE)  # its connection holds so much
     flight.take(first, b"small")
     assert flight.size == 0
 
@@ -167,8 +167,8 @@ def test_the_original_contract_tells_it_in_its_own_form_and_metrics_show_the_byt
     app.kind("pods", {f"a/{n}": spec(node="x" * 100) for n in range(1000)})
     flight = app.metrics._kept.flight
     flight.most = 1
-    flight.take(request(), b"x" * 100_000)
-    assert value(scraped(app), "krm_server_inflight_bytes") == 100_000
+    flight.take(request(), b"x" * 200_000)
+    assert value(scraped(app), "krm_server_inflight_bytes") == 200_000
     got = app.ask("/pods")
     assert (got.status, got.json()["status"], got.headers["retry-after"]) == (429, 429, "1")
     assert app.ask("/pods?name=1").status == 200

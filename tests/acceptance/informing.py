@@ -31,6 +31,9 @@ THREADS = 4
 DELETES = 0.08
 # Seconds that a slow machine may take for what takes a fast one a moment.
 PATIENCE = 60.0
+# Seconds until an informer is told of what happened while the server was away: client-go waits up to twice 30 s
+# between two tries, longer the longer it was away (a busy machine takes its time to start one).
+COMES_BACK = 180.0
 VERIFY_EVERY = "3s"
 READ = ("get", "list", "watch")
 TEAM = "team"
@@ -170,7 +173,7 @@ class Informers:
     def told(self, rv: int) -> None:
         """Both were told of this change, or of a later one."""
         for one in self.both:
-            one.wait_told(rv, PATIENCE)
+            one.wait_told(rv, COMES_BACK)
 
     def know_gone(self, key: str) -> bool:
         """Whether both were told that this pod is gone."""

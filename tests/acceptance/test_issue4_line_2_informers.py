@@ -12,7 +12,7 @@ from typing import Any, Iterator
 
 import pytest
 import redis_servers
-from acceptance.informing import ACCOUNT, HOLDER, PATIENCE, Truth, World, pods_of, reading
+from acceptance.informing import ACCOUNT, COMES_BACK, HOLDER, PATIENCE, Truth, World, pods_of, reading
 from krm.store.keys import Keys
 from model.made import make
 from model.made_original import status
@@ -144,7 +144,7 @@ def test_what_a_list_repairs_while_the_server_is_away_reaches_those_who_come_bac
             else:
                 traffic.until("a list found it", lambda: world.repaired(before))
             world.stages.wait_state("pods", "live", PATIENCE)
-        until("they are told of what was lost", lambda: informers.know_gone(gone), PATIENCE)
+        until("they are told of what was lost", lambda: informers.know_gone(gone), COMES_BACK)
         informers.told(traffic.change(20))
         informers.settle(world.plane)
 

@@ -38,7 +38,7 @@ class Hub:
         self._feeds: Dict[Tuple[str, str], Feed] = {}
         self._offsets: Dict[Replica, float] = {}  # the Redis clock less our monotonic one
         self._stop = threading.Event()
-        self._looked = asyncio.Event()
+        self._looked: asyncio.Future[None] = loop.create_future()
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._look, name=f"kinds of {cluster}", daemon=True)
 
@@ -49,7 +49,11 @@ class Hub:
     async def looked(self) -> None:
         """Until it was seen once which kinds there are, or Redis takes long: before that none would look kept."""
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._looked.wait(), LOOK_WITHIN)
+            await asyncio.wait_for(asyncio.shield(self._looked), LOOK_WITHIN)
+
+    def _has_looked(self) -> None:
+        if not self._looked.done():
+            self._looked.set_result(None)
 
     def stop(self) -> None:
         """Ends all threads; waits a second for them."""
@@ -90,7 +94,7 @@ class Hub:
                         self.catalog.cluster,
                     )
                 self._add([one for one in found if one not in self._feeds])
-                self._loop.call_soon_threadsafe(self._looked.set)
+                self._loop.call_soon_threadsafe(self._has_looked)
             except KrmError as error:
                 log.warning("kinds of %s: %s", self.catalog.cluster, error)
             except RuntimeError:  # the event loop has ended

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type
 
 from krm.client.tables import UNREADABLE
 from krm.model import columns, times
@@ -24,8 +24,10 @@ try:
     import msgspec
 
     _decode: Callable[[bytes], Any] = msgspec.json.decode
+    _REFUSED: Tuple[Type[Exception], ...] = (ValueError, RecursionError, msgspec.MsgspecError)
 except ImportError:  # the `fast` extra is optional
     _decode = json.loads
+    _REFUSED = (ValueError, RecursionError)
 
 # Bytes of rows that one kind keeps: 50,000 pods take some 60 MB.
 ROWS_KEPT = 64 * 1024 * 1024
@@ -117,7 +119,7 @@ def _decoded(body: bytes) -> Optional[Object]:
     """None where it is no object."""
     try:
         found = _decode(body)
-    except (ValueError, RecursionError):
+    except _REFUSED:
         found = None
     return found if isinstance(found, dict) else None
 

@@ -113,7 +113,7 @@ class Traffic:
 
     def until(self, what: str, condition: Callable[[], bool]) -> None:
         """Changes go on meanwhile: on a quiet kind a list waits 15 s for a watch that has not come as far."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + COMES_BACK
         while not condition():
             assert time.monotonic() < deadline, what
             self.change(THREADS)

@@ -14,7 +14,7 @@ from krm.model.kinds import Kind, Resource
 from krm.model.messages import ADDED, MODIFIED
 from krm.model.records import Change, ChangeEntry, Envelope, object_digest, pack_envelope
 from krm.model.served import pack_facts
-from krm.server import web
+from krm.server import streams, web
 from krm.server.app import App
 from krm.server.catalog import Catalog
 from krm.server.identity import Open
@@ -26,6 +26,7 @@ from krm.server.replica import Replica
 from krm.server.serving import Serving
 from krm.store.connect import Database
 from krm.store.read import SnapshotData, Token
+from server.asking import request
 
 PODS = Resource(Kind("pods", ""), "v1", "Pod", True, "pod", ("po",))
 SIZE = 20_000  # bytes of a pod
@@ -155,6 +156,35 @@ def test_who_never_reads_is_cut_and_the_others_are_told_everything(
 
     in_loop(story)
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_what_happens_while_a_watcher_is_written_to_is_told_though_nothing_follows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The bell rings then, and nobody waits for it."""
+    monkeypatch.setattr(streams, "REVIEW_EVERY", 600.0)  # a review would look at the news too
+
+    async def story() -> None:
+        async with serves() as server:
+            told: List[bytes] = []
+            second = asyncio.Event()
+
+            async def write(data: bytes) -> None:
+                if data and not told:
+                    server.happens(10)
+                if data:
+                    told.append(data)
+                if len(told) == 2:
+                    second.set()
+
+            reply = await server.api.answer(request(path="/api/v1/watch/pods"))
+            assert isinstance(reply, web.Stream)
+            running = asyncio.ensure_future(reply.run(write))
+            await asyncio.wait_for(second.wait(), 10)
+            assert b'"resourceVersion":"10"' in told[1]
+            running.cancel()
+
+    in_loop(story)
 
 
 def test_a_whole_answer_that_is_not_taken_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

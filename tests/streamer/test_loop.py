@@ -214,8 +214,8 @@ def test_an_emptied_redis_ends_the_session_and_nothing_piles_up_where_nobody_rea
     redis.ask("FLUSHALL")
     until("ended", lambda: bench.streamer._session is None)
     length = bench.link.call("XLEN", bench.keys.events)
-    time.sleep(0.3)  # three reports' time
-    assert bench.link.call("XLEN", bench.keys.events) == length
+    time.sleep(0.5)  # five reports' time; the one that was on its way when the session ended may come yet
+    assert bench.link.call("XLEN", bench.keys.events) <= length + 1
     bench._cursor = ""
     bench.head(incarnation="n3", rv=str(bench.world.revision))
     until("begun anew", lambda: [b for b in bench.of(Batch) if b.incarnation == "n3"])

@@ -25,6 +25,7 @@ MAY_IMPORT: Dict[str, FrozenSet[str]] = {
     "streamer": frozenset({"model", "cluster", "store", "stage"}),
     "verifier": frozenset({"model", "cluster", "store", "stage"}),
     "aggregator": frozenset({"model", "store", "stage"}),
+    "collector": frozenset({"model", "cluster", "store", "stage"}),
     "client": frozenset({"model", "store"}),
     "cli": frozenset({"model", "store", "client"}),
     "monitor": frozenset({"model", "store", "client"}),

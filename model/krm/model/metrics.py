@@ -1,0 +1,164 @@
+"""The metric table: every series that krm keeps, its unit, its form and the levels that it has.
+
+Part one are the 37 names that Heapster published and the classic kube_monitoring application served (units
+as in Heapster's storage schema; gpu/usage is kube_monitoring's own). Part two are krm's own, same columns.
+docs/metrics.md is written from this table, and tests hold every reader and API to it.
+
+What a sum over time means follows from the form:
+    counter  its increase, in the same unit; a restart begins again at 0 and is never an increase below 0
+    rate     its integral: value x seconds (millicore-seconds, bytes)
+    gauge    its integral: value x seconds (byte-seconds): divide by the covered seconds for the mean
+    share    the same, in share-seconds
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Iterator, NamedTuple, Tuple
+
+from krm.model.measures import CLUSTER, CONTAINER, LEVELS, NAMESPACE, NODE, POD
+
+GAUGE, COUNTER, RATE, SHARE = "gauge", "counter", "rate", "share"
+MILLICORES, BYTES, COUNT, NANOSECONDS, MILLISECONDS, SECONDS = (
+    "millicores", "bytes", "count", "nanoseconds", "milliseconds", "seconds",
+)  # fmt: skip
+_ALL = LEVELS
+_USERS = (CONTAINER, POD, NODE)
+_NETWORK = (POD, NODE)
+_NETWORK_SUMS = (POD, NAMESPACE, NODE, CLUSTER)
+_DISKS = (CONTAINER, NODE)
+_NODES = (NODE, CLUSTER)
+_LIMITS = (CONTAINER, POD, NAMESPACE, NODE, CLUSTER)
+
+
+class Metric(NamedTuple):
+    """One row."""
+
+    name: str
+    unit: str
+    form: str  # gauge, counter, rate, share
+    levels: Tuple[str, ...]
+    sources: Tuple[str, ...]  # the first that has it is taken
+    about: str
+    counter: str = ""  # of a rate: the counter that it is the rate of
+    main: bool = False  # used for accounting
+    step: float = 1.0  # what history stores it in, in its unit: a value is kept to half of this
+
+    @property
+    def sum_unit(self) -> str:
+        """The unit of its sum over time."""
+        if self.form == COUNTER:
+            return self.unit
+        if self.form == RATE and self.unit.endswith("/s"):
+            return self.unit[:-2]
+        return "share-seconds" if self.form == SHARE else f"{self.unit.rstrip('s')}-seconds"
+
+
+_CPU = ("kubelet/resource", "kubelet/summary", "agent", "kubelet/cadvisor", "metrics.k8s.io")
+_CADVISOR = ("kubelet/cadvisor", "agent")
+_SUMMARY = ("kubelet/summary", "kubelet/cadvisor")
+_STATE = ("state",)
+_SUM = ("sum",)
+
+PART_ONE: Tuple[Metric, ...] = (
+    Metric("cpu/limit", MILLICORES, GAUGE, _LIMITS, _STATE, "CPU limit in force."),
+    Metric("cpu/node_capacity", MILLICORES, GAUGE, _NODES, _STATE, "CPU capacity of the node."),
+    Metric("cpu/node_allocatable", MILLICORES, GAUGE, _NODES, _STATE, "CPU that pods may request on the node."),
+    Metric("cpu/node_reservation", "share", SHARE, _NODES, _SUM, "Requests / allocatable, 0..1.", step=1e-4),
+    Metric("cpu/node_utilization", "share", SHARE, _NODES, _SUM, "Usage / allocatable, 0..1.", step=1e-4),
+    Metric("cpu/request", MILLICORES, GAUGE, _LIMITS, _STATE, "CPU request in force."),
+    Metric("cpu/usage", NANOSECONDS, COUNTER, _USERS, _CPU, "CPU time since the container started.", step=1e5),
+    Metric("cpu/usage_rate", MILLICORES, RATE, _ALL, _CPU, "CPU use.", "cpu/usage", main=True, step=0.1),
+    Metric("filesystem/usage", BYTES, GAUGE, _DISKS, _SUMMARY, "Bytes used, a filesystem.", step=1024),
+    Metric("filesystem/limit", BYTES, GAUGE, _DISKS, _SUMMARY, "Size of the filesystem.", step=1024),
+    Metric("filesystem/available", BYTES, GAUGE, _DISKS, _SUMMARY, "Bytes free for use.", step=1024),
+    Metric("filesystem/inodes", COUNT, GAUGE, _DISKS, _SUMMARY, "Inodes of the filesystem."),
+    Metric("filesystem/inodes_free", COUNT, GAUGE, _DISKS, _SUMMARY, "Inodes free for use."),
+    Metric("gpu/usage", "megabytes", GAUGE, _ALL, ("dcgm", "agent"), "GPU memory used, all GPUs.", main=True),
+    Metric("memory/limit", BYTES, GAUGE, _LIMITS, _STATE, "Memory limit in force.", step=1024),
+    Metric("memory/major_page_faults", COUNT, COUNTER, _USERS, _SUMMARY, "Page faults that read a disk."),
+    Metric("memory/major_page_faults_rate", "count/s", RATE, _ALL, _SUMMARY, "The same a second.",
+           "memory/major_page_faults", step=0.01),
+    Metric("memory/node_capacity", BYTES, GAUGE, _NODES, _STATE, "Memory capacity of the node.", step=1024),
+    Metric("memory/node_allocatable", BYTES, GAUGE, _NODES, _STATE, "Memory that pods may request.", step=1024),
+    Metric("memory/node_reservation", "share", SHARE, _NODES, _SUM, "Requests / allocatable, 0..1.", step=1e-4),
+    Metric("memory/node_utilization", "share", SHARE, _NODES, _SUM,
+           "Working set / allocatable, 0..1.", step=1e-4),
+    Metric("memory/page_faults", COUNT, COUNTER, _USERS, _SUMMARY, "Page faults."),
+    Metric("memory/page_faults_rate", "count/s", RATE, _ALL, _SUMMARY, "The same a second.",
+           "memory/page_faults", step=0.01),
+    Metric("memory/request", BYTES, GAUGE, _LIMITS, _STATE, "Memory request in force.", step=1024),
+    Metric("memory/usage", BYTES, GAUGE, _ALL, _SUMMARY, "All memory charged, caches too.", main=True, step=1024),
+    Metric("memory/cache", BYTES, GAUGE, _ALL, _CADVISOR, "Page cache.", step=1024),
+    Metric("memory/rss", BYTES, GAUGE, _ALL, ("kubelet/summary", "kubelet/cadvisor", "agent"),
+           "Anonymous memory and swap cache.", step=1024),
+    Metric("memory/working_set", BYTES, GAUGE, _ALL, _CPU, "Usage less inactive file pages.", step=1024),
+    Metric("network/rx", BYTES, COUNTER, _NETWORK, _SUMMARY, "Bytes received.", step=1024),
+    Metric("network/rx_errors", COUNT, COUNTER, _NETWORK, _SUMMARY, "Errors while receiving."),
+    Metric("network/rx_errors_rate", "count/s", RATE, _NETWORK_SUMS, _SUMMARY, "The same a second.",
+           "network/rx_errors", step=0.01),
+    Metric("network/rx_rate", "bytes/s", RATE, _NETWORK_SUMS, _SUMMARY, "Bytes received a second.", "network/rx"),
+    Metric("network/tx", BYTES, COUNTER, _NETWORK, _SUMMARY, "Bytes sent.", step=1024),
+    Metric("network/tx_errors", COUNT, COUNTER, _NETWORK, _SUMMARY, "Errors while sending."),
+    Metric("network/tx_errors_rate", "count/s", RATE, _NETWORK_SUMS, _SUMMARY, "The same a second.",
+           "network/tx_errors", step=0.01),
+    Metric("network/tx_rate", "bytes/s", RATE, _NETWORK_SUMS, _SUMMARY, "Bytes sent a second.", "network/tx"),
+    Metric("uptime", MILLISECONDS, GAUGE, _USERS, ("kubelet/resource", "kubelet/summary", "kubelet/cadvisor"),
+           "Since the container (the node) started.", step=1000),
+)  # fmt: skip
+
+PART_TWO: Tuple[Metric, ...] = (
+    Metric("cpu/periods", COUNT, COUNTER, (CONTAINER,), _CADVISOR, "Periods of its CPU quota."),
+    Metric("cpu/throttled_periods", COUNT, COUNTER, (CONTAINER,), _CADVISOR, "Periods in which it was throttled."),
+    Metric("cpu/throttled_share", "share", RATE, (CONTAINER, POD), _CADVISOR, "Throttled periods / periods.",
+           step=1e-3),
+    Metric("cpu/throttled_time", SECONDS, COUNTER, (CONTAINER,), _CADVISOR, "Time throttled, over all threads.",
+           step=1e-3),
+    Metric("cpu/throttled_time_rate", "seconds/s", RATE, (CONTAINER, POD), _CADVISOR, "The same a second.",
+           "cpu/throttled_time", step=1e-3),
+    Metric("pressure/cpu_waiting", "share", RATE, _USERS, _CADVISOR, "Share of time some task waited for CPU.",
+           step=1e-4),
+    Metric("pressure/cpu_stalled", "share", RATE, _USERS, _CADVISOR, "Share of time all tasks did.", step=1e-4),
+    Metric("pressure/memory_waiting", "share", RATE, _USERS, _CADVISOR,
+           "Share of time some task waited for memory.",
+           step=1e-4),
+    Metric("pressure/memory_stalled", "share", RATE, _USERS, _CADVISOR, "Share of time all tasks did.", step=1e-4),
+    Metric("pressure/io_waiting", "share", RATE, _USERS, _CADVISOR, "Share of time some task waited for I/O.",
+           step=1e-4),
+    Metric("pressure/io_stalled", "share", RATE, _USERS, _CADVISOR, "Share of time all tasks did.", step=1e-4),
+    Metric("ephemeral_storage/usage", BYTES, GAUGE, (POD, NAMESPACE, NODE, CLUSTER), ("kubelet/summary",),
+           "Writable layers, logs and emptyDirs of a pod.", step=1024),
+    Metric("ephemeral_storage/request", BYTES, GAUGE, _LIMITS, _STATE, "Request in force.", step=1024),
+    Metric("ephemeral_storage/limit", BYTES, GAUGE, _LIMITS, _STATE, "Limit in force.", step=1024),
+    Metric("ephemeral_storage/node_allocatable", BYTES, GAUGE, _NODES, _STATE, "What pods may request.", step=1024),
+    Metric("pids/usage", COUNT, GAUGE, (CONTAINER, POD, NODE), ("kubelet/summary", "kubelet/cadvisor", "agent"),
+           "Processes and threads."),
+    Metric("pids/limit", COUNT, GAUGE, (CONTAINER, NODE), ("kubelet/summary", "kubelet/cadvisor", "agent"),
+           "The most there may be."),
+    Metric("swap/usage", BYTES, GAUGE, _ALL, ("kubelet/resource", "kubelet/summary", "kubelet/cadvisor"),
+           "Swap in use.", step=1024),
+    Metric("quota/used", "as the resource", GAUGE, (NAMESPACE,), _STATE,
+           "Of a ResourceQuota; resource_id is QUOTA/RESOURCE. cpu in millicores.", step=0.001),
+    Metric("quota/hard", "as the resource", GAUGE, (NAMESPACE,), _STATE, "The same: what is allowed.", step=0.001),
+    Metric("extended/request", COUNT, GAUGE, _LIMITS, _STATE,
+           "Extended resources and ResourceClaims' devices; resource_id is the resource or device class."),
+    Metric("extended/node_capacity", COUNT, GAUGE, _NODES, _STATE, "The same, of the node (ResourceSlices too)."),
+    Metric("extended/node_allocatable", COUNT, GAUGE, _NODES, _STATE, "The same, what pods may request."),
+    Metric("pods/count", COUNT, GAUGE, (NAMESPACE, NODE, CLUSTER), _STATE, "Pods that have not ended."),
+    Metric("pods/node_allocatable", COUNT, GAUGE, _NODES, _STATE, "Pods that the node may hold."),
+    Metric("gpu/limit", "megabytes", GAUGE, _ALL, ("dcgm",), "GPU memory, used and free."),
+    Metric("gpu/utilization", "share", GAUGE, (CONTAINER, POD, NODE), ("dcgm",),
+           "Share of time the GPU was busy.", step=1e-3),
+    Metric("app/request_rate", "count/s", RATE, (POD, NAMESPACE), ("app",), "Requests a second.", step=0.01),
+    Metric("app/response_time", SECONDS, GAUGE, (POD,), ("app",), "Mean response time over the window.", step=1e-4),
+    Metric("app/response_time_p95", SECONDS, GAUGE, (POD,), ("app",), "95th percentile over the window.",
+           step=1e-4),
+    Metric("app/queue_depth", COUNT, GAUGE, (POD, NAMESPACE), ("app",), "Items that wait.", step=0.1),
+    Metric("oom/kills", COUNT, COUNTER, (CONTAINER,), ("kubelet/cadvisor", "agent"), "OOM kills of the container."),
+)  # fmt: skip
+
+TABLE: Dict[str, Metric] = {metric.name: metric for metric in PART_ONE + PART_TWO}
+
+
+def rates() -> Iterator[Metric]:
+    """The rows that are the rate of a counter."""
+    return (metric for metric in TABLE.values() if metric.counter)

@@ -15,6 +15,7 @@ a aggregator, s streamer, v verifier, R every reader.
     K past             stream  a       R        id VERSION-0: envelopes before that version (field p)
     K garbage          set     a       a        incarnations to remove
     krm:{CLUSTER}:meta hash    a       R        name: the cluster's real name; kind/KIND: when last announced
+    krm:{CLUSTER}:latest:...   c       R        the newest measurements (krm.store.latest); c the collector
 
 The namespace '' (cluster-scoped objects) is written `_`, which no namespace can be called.
 """
@@ -38,6 +39,11 @@ def slug(cluster: str) -> str:
 def meta_key(cluster: str) -> str:
     """Names the cluster and its kinds."""
     return "krm:{%s}:meta" % slug(cluster)
+
+
+def latest_key(cluster: str, part: str) -> str:
+    """One hash of the newest measurements: `collector`, `nodes`, `ns:NAMESPACE`."""
+    return "krm:{%s}:latest:%s" % (slug(cluster), part)
 
 
 def label(kind: str, namespace: str) -> str:

@@ -1,0 +1,169 @@
+"""Writing the newest measurements, by the one collector that holds the lease.
+
+The lease is the field `holder`: compared under WATCH with every write, so that a collector that woke up
+late writes nothing. It is taken where it is empty, or where holder and beat stayed the same for TAKE_AFTER
+seconds of the own clock. A taker's first write replaces all that the former one left, in one MULTI.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import msgpack
+from krm.store.connect import Command, Database, Word, seconds
+from krm.store.errors import Corrupt, Fenced, Unanswered, of_abort, raise_errors
+from krm.store.keys import latest_key
+from krm.store.latest import CollectorState, Measured, Pod, pack_measured, pack_pod, pack_state
+from redis import exceptions
+
+# Seconds without a beat after which another collector takes over: two turns of the slowest default and a bit.
+TAKE_AFTER = 15.0
+
+
+class Turn:
+    """What one turn has to say: all that is known, not only what changed."""
+
+    def __init__(
+        self,
+        pods: Mapping[str, Sequence[Pod]],
+        namespaces: Mapping[str, Sequence[Measured]],
+        nodes: Mapping[str, Sequence[Measured]],
+        state: CollectorState,
+    ) -> None:
+        """`pods` and `namespaces` by namespace; `nodes` by name, '' = the cluster."""
+        self.state = state
+        self.nodes = {name: pack_measured(measured) for name, measured in nodes.items()}
+        self.spaces: Dict[str, Dict[str, bytes]] = {}
+        for space in {**namespaces, **pods}:
+            fields = {pod.name: pack_pod(pod) for pod in pods.get(space, ())}
+            fields[""] = pack_measured(namespaces.get(space, ()))
+            self.spaces[space] = fields
+
+
+class LatestWriter:
+    """One collector's pen. Not for several threads."""
+
+    def __init__(self, database: Database, cluster: str) -> None:
+        self._cluster = cluster
+        self._collector = latest_key(cluster, "collector")
+        self._link = database.link(self._collector)
+        self._me = str(uuid.uuid4())
+        self._holds = False
+        self._turn = 0
+        self._seen: Tuple[Any, ...] = ()  # holder, beat of another, and since when they are the same
+        self._since = 0.0
+        self._left: Dict[str, Dict[str, bytes]] = {}  # what rests in Redis, by key; {} = not known
+
+    @property
+    def holds(self) -> bool:
+        """Whether this one is the writer, as far as it knows."""
+        return self._holds
+
+    def take(self) -> bool:
+        """Tries to become the writer. Raises StoreError."""
+        if self._holds:
+            return True
+        replies = self._link.batch(
+            [("WATCH", self._collector), ("HMGET", self._collector, "holder", "beat", "turn")]
+        )
+        raise_errors(replies, self._link.place)
+        holder, beat, turn = replies[1]
+        if (holder, beat) != self._seen:
+            self._seen, self._since = (holder, beat), time.monotonic()
+        if holder and holder.decode() != self._me and time.monotonic() - self._since < TAKE_AFTER:
+            self._link.call("UNWATCH")
+            return False
+        self._turn, self._left = int(turn or 0), {}
+        try:
+            self._execute([("HSET", self._collector, "holder", self._me)])
+        except Fenced:
+            return False
+        self._holds = True
+        return True
+
+    def write(self, turn: Turn) -> None:
+        """All that is known now. Raises Fenced (another one writes), StoreError."""
+        place = self._link.place
+        replies = self._link.batch(
+            [("WATCH", self._collector), ("HMGET", self._collector, "holder", "namespaces"), ("TIME",)]
+        )
+        raise_errors(replies, place)
+        holder, namespaces = replies[1]
+        if not self._holds or holder is None or holder.decode() != self._me:
+            self._holds = False
+            raise Fenced(f"{place}: another collector writes the measurements of {self._cluster}")
+        wanted = {latest_key(self._cluster, f"ns:{space}"): fields for space, fields in turn.spaces.items()}
+        wanted[latest_key(self._cluster, "nodes")] = turn.nodes
+        commands = self._differences(wanted) if self._left else self._anew(wanted, namespaces)
+        self._turn += 1
+        fields: Dict[str, Word] = {
+            "beat": f"{seconds(replies[2]):.3f}",
+            "turn": self._turn,
+            "state": pack_state(turn.state),
+            "namespaces": msgpack.packb(sorted(turn.spaces)),
+        }
+        try:
+            self._execute([*commands, _hset(self._collector, fields)])
+        except Unanswered:
+            self._left = {}  # applied or not: the next turn writes all of it
+            raise
+        self._left = wanted
+
+    def give_up(self) -> None:
+        """Lets another take over at once. Raises StoreError."""
+        if self._holds:
+            self._holds = False
+            replies = self._link.batch([("WATCH", self._collector), ("HGET", self._collector, "holder")])
+            raise_errors(replies, self._link.place)
+            if replies[1] is not None and replies[1].decode() == self._me:
+                self._execute([("HSET", self._collector, "holder", "")])
+
+    def close(self) -> None:
+        """Ends its socket."""
+        self._link.close()
+
+    def _anew(self, wanted: Mapping[str, Mapping[str, bytes]], namespaces: Optional[bytes]) -> List[Command]:
+        former = [latest_key(self._cluster, f"ns:{space}") for space in _names(namespaces)]
+        return [
+            ("UNLINK", latest_key(self._cluster, "nodes"), *former),
+            *(_hset(key, fields) for key, fields in wanted.items() if fields),
+        ]
+
+    def _differences(self, wanted: Mapping[str, Mapping[str, bytes]]) -> List[Command]:
+        commands: List[Command] = []
+        for key, fields in wanted.items():
+            left = self._left.get(key, {})
+            changed = {name: value for name, value in fields.items() if left.get(name) != value}
+            gone = [name for name in left if name not in fields]
+            if changed:
+                commands.append(_hset(key, changed))
+            if gone:
+                commands.append(("HDEL", key, *gone))
+        ended = [key for key in self._left if key not in wanted]
+        return commands + ([("UNLINK", *ended)] if ended else [])
+
+    def _execute(self, commands: Sequence[Command]) -> None:
+        """MULTI ... EXEC on the socket that holds the WATCH. Raises Fenced where it was broken."""
+        generation = self._link.generation
+        replies = self._link.batch([("MULTI",), *commands, ("EXEC",)], on=generation)
+        if any(isinstance(reply, exceptions.RedisError) for reply in replies):
+            raise of_abort(replies, self._link.place)
+        if replies[-1] is None:
+            self._holds = False
+            raise Fenced(f"{self._link.place}: another collector took over")
+        raise_errors(replies[-1], self._link.place)
+
+
+def _names(packed: Optional[bytes]) -> List[str]:
+    if not packed:
+        return []
+    try:
+        return [str(name) for name in msgpack.unpackb(packed)]
+    except (ValueError, TypeError) as error:
+        raise Corrupt(f"the list of namespaces is not what krm wrote: {type(error).__name__}") from None
+
+
+def _hset(key: str, values: Mapping[str, Word]) -> Command:
+    return ("HSET", key, *(part for item in values.items() for part in item))

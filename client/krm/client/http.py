@@ -7,7 +7,6 @@ to the server that was named, over TLS, or in the clear to this machine alone.
 from __future__ import annotations
 
 import http.client
-import io
 import ipaddress
 import json
 import random
@@ -15,10 +14,11 @@ import socket
 import ssl
 import time
 import zlib
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Type, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Type
 from urllib.parse import quote, urlencode, urlsplit
 
 from krm.client.errors import BadRequest, Expired, KrmError, Refused, UnknownKind, Unreachable
+from krm.store.answers import whole_body, within
 
 # Seconds that a call may take, its retries included.
 TIMEOUT = 30.0
@@ -26,7 +26,6 @@ TIMEOUT = 30.0
 ATTEMPTS, PAUSE = 3, 0.2
 # Bytes of an answer once decompressed: 50,000 pods are about 300 MiB.
 MOST = 1 << 30
-CHUNK = 256 * 1024
 # Connections kept for the next call.
 IDLE_MOST = 8
 # What passes by itself: too many requests, nothing to show yet, waited in vain.
@@ -106,7 +105,7 @@ class Http:
         try:
             connection.request("GET", target, headers=self._headers)
             answer = connection.getresponse()
-            body = _body(answer)
+            body = whole_body(answer, MOST)
         except BaseException:
             connection.close()
             self.close()  # what was kept beside it is as old
@@ -138,7 +137,7 @@ class Http:
             connection.connect()
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sock.settimeout(max(0.001, deadline - time.monotonic()))
-        connection.response_class = _within(deadline)  # type: ignore[assignment]
+        connection.response_class = within(deadline)  # type: ignore[assignment]
         return connection
 
 
@@ -230,69 +229,3 @@ def _retry_after(response: Response) -> float:
 
 def _said(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def _body(answer: http.client.HTTPResponse) -> bytes:
-    """The whole body. Raises HTTPException for one that is too large or cut short."""
-    coding = (answer.getheader("Content-Encoding") or "").lower()
-    if coding not in ("", "identity", "gzip"):
-        raise http.client.HTTPException(f"an answer in {coding[:40]}, which was not asked for")
-    unpack: Any = zlib.decompressobj(31) if coding == "gzip" else None
-    pieces: List[bytes] = []
-    size = 0
-    while True:
-        chunk = answer.read(CHUNK)
-        piece = unpack.decompress(chunk, MOST - size + 1) if unpack else chunk
-        size += len(piece)
-        pieces.append(piece)
-        if size > MOST:
-            raise http.client.HTTPException(f"an answer of more than {MOST} bytes")
-        if not chunk:
-            break
-    if unpack and not unpack.eof:
-        raise http.client.IncompleteRead(b"")
-    if answer.length:  # read(n) does not complain
-        raise http.client.IncompleteRead(b"", answer.length)
-    return b"".join(pieces)
-
-
-class _Timed(io.RawIOBase):
-    """A socket's bytes until a deadline, however slowly they drop in."""
-
-    def __init__(self, sock: Any, deadline: float) -> None:
-        self._sock, self._deadline = sock, deadline
-        self._raw = sock.makefile("rb", buffering=0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> Union[int, None]:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise socket.timeout("timed out")
-        self._sock.settimeout(left)
-        found: Union[int, None] = self._raw.readinto(buffer)
-        return found
-
-    def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
-        super().close()
-
-
-class _Opened:
-    """Stands for the socket where http.client asks it for a file."""
-
-    def __init__(self, sock: Any, deadline: float) -> None:
-        self._sock, self._deadline = sock, deadline
-
-    def makefile(self, *_: Any) -> io.BufferedReader:
-        return io.BufferedReader(_Timed(self._sock, self._deadline), CHUNK)
-
-
-def _within(deadline: float) -> Callable[..., http.client.HTTPResponse]:
-    def response(sock: Any, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
-        opened: Any = _Opened(sock, deadline)
-        return http.client.HTTPResponse(opened, *args, **kwargs)
-
-    return response

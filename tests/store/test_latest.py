@@ -10,7 +10,7 @@ from krm.store import latest_writer
 from krm.store.connect import Database
 from krm.store.errors import Fenced
 from krm.store.keys import Keys, latest_key
-from krm.store.latest import CollectorState, Measured, Node, Pod
+from krm.store.latest import CollectorState, Measured, Node, Pod, pack_pod
 from krm.store.latest_reader import LatestReader
 from krm.store.latest_writer import LatestWriter, Turn
 
@@ -32,7 +32,8 @@ def pod(name: str, cpu: float = 1.0, at: float = 100.0) -> Pod:
 
 
 def turn(pods: Dict[str, Sequence[Pod]]) -> Turn:
-    return Turn(pods, dict.fromkeys(pods, (SUM,)), {"n1": (SUM,), "": (SUM, SUM)}, STATE)
+    packed = {space: {one.name: pack_pod(one) for one in each} for space, each in pods.items()}
+    return Turn(packed, dict.fromkeys(pods, (SUM,)), {"n1": (SUM,), "": (SUM, SUM)}, STATE)
 
 
 def writer_on(database: Database, keys: Keys) -> LatestWriter:

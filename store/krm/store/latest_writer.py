@@ -9,37 +9,26 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import msgpack
 from krm.store.connect import Command, Database, Word, seconds
 from krm.store.errors import Corrupt, Fenced, Unanswered, of_abort, raise_errors
 from krm.store.keys import latest_key
-from krm.store.latest import CollectorState, Measured, Pod, pack_measured, pack_pod, pack_state
+from krm.store.latest import CollectorState, Measured, pack_measured, pack_state
 from redis import exceptions
 
 # Seconds without a beat after which another collector takes over: two turns of the slowest default and a bit.
 TAKE_AFTER = 15.0
 
 
-class Turn:
+class Turn(NamedTuple):
     """What one turn has to say: all that is known, not only what changed."""
 
-    def __init__(
-        self,
-        pods: Mapping[str, Sequence[Pod]],
-        namespaces: Mapping[str, Sequence[Measured]],
-        nodes: Mapping[str, Sequence[Measured]],
-        state: CollectorState,
-    ) -> None:
-        """`pods` and `namespaces` by namespace; `nodes` by name, '' = the cluster."""
-        self.state = state
-        self.nodes = {name: pack_measured(measured) for name, measured in nodes.items()}
-        self.spaces: Dict[str, Dict[str, bytes]] = {}
-        for space in {**namespaces, **pods}:
-            fields = {pod.name: pack_pod(pod) for pod in pods.get(space, ())}
-            fields[""] = pack_measured(namespaces.get(space, ()))
-            self.spaces[space] = fields
+    pods: Mapping[str, Mapping[str, bytes]]  # namespace -> name -> packed; the same object while it is unchanged
+    namespaces: Mapping[str, Sequence[Measured]]
+    nodes: Mapping[str, Sequence[Measured]]  # by name, '' = the cluster
+    state: CollectorState
 
 
 class LatestWriter:
@@ -94,15 +83,23 @@ class LatestWriter:
         if not self._holds or holder is None or holder.decode() != self._me:
             self._holds = False
             raise Fenced(f"{place}: another collector writes the measurements of {self._cluster}")
-        wanted = {latest_key(self._cluster, f"ns:{space}"): fields for space, fields in turn.spaces.items()}
-        wanted[latest_key(self._cluster, "nodes")] = turn.nodes
+        wanted = {
+            latest_key(self._cluster, f"ns:{space}"): {
+                **turn.pods.get(space, {}),
+                "": pack_measured(turn.namespaces.get(space, ())),
+            }
+            for space in {**turn.pods, **turn.namespaces}
+        }
+        wanted[latest_key(self._cluster, "nodes")] = {
+            name: pack_measured(measured) for name, measured in turn.nodes.items()
+        }
         commands = self._differences(wanted) if self._left else self._anew(wanted, namespaces)
         self._turn += 1
         fields: Dict[str, Word] = {
             "beat": f"{seconds(replies[2]):.3f}",
             "turn": self._turn,
             "state": pack_state(turn.state),
-            "namespaces": msgpack.packb(sorted(turn.spaces)),
+            "namespaces": msgpack.packb(sorted({**turn.pods, **turn.namespaces})),
         }
         try:
             self._execute([*commands, _hset(self._collector, fields)])

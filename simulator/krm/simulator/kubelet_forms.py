@@ -1,0 +1,99 @@
+"""Texts with gaps: what a page always says is joined once, and filling in its numbers is one call."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from operator import itemgetter
+from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
+
+_GAP = re.compile("\0([0-9]+)\0")
+
+
+def gap(index: int) -> str:
+    """Where the value of that index goes."""
+    return "\0%d\0" % index
+
+
+class Form:
+    """A text with at least two gaps."""
+
+    def __init__(self, text: str) -> None:
+        pieces = _GAP.split(text)
+        self._text = "%s".join(piece.replace("%", "%%") for piece in pieces[0::2])
+        self._pick = itemgetter(*(int(index) for index in pieces[1::2]))
+
+    def fill(self, values: Sequence[str]) -> bytes:
+        """The text with the values in their gaps; a value may stand in several of them, or in none."""
+        text: str = self._text % self._pick(values)
+        return text.encode()
+
+
+class Family(NamedTuple):
+    """A metric with its head lines."""
+
+    name: str
+    kind: str  # counter, gauge
+    help: str
+
+
+Labels = Tuple[Tuple[str, str], ...]  # sorted by name
+
+
+class Row(NamedTuple):
+    """One line: where its value and its timestamp (milliseconds; -1 = none) stand among the values."""
+
+    family: Family
+    labels: Labels
+    value: int
+    stamp: int = -1
+
+
+def exposition(rows: Iterable[Row]) -> str:
+    """Prometheus' text, with gaps: families by name, lines by the values of their labels."""
+    families: Dict[str, List[Row]] = {}
+    for row in rows:
+        families.setdefault(row.family.name, []).append(row)
+    lines: List[str] = []
+    for name in sorted(families):
+        members = families[name]
+        family = members[0].family
+        lines.append("# HELP %s %s\n# TYPE %s %s\n" % (name, family.help, name, family.kind))
+        for row in sorted(members, key=lambda each: [value for _, value in each.labels]):
+            stamp = " " + gap(row.stamp) if row.stamp >= 0 else ""
+            lines.append("%s%s %s%s\n" % (name, _braces(row.labels), gap(row.value), stamp))
+    return "".join(lines)
+
+
+def labels(**named: str) -> Labels:
+    """Sorted by name."""
+    return tuple(sorted(named.items()))
+
+
+def number(value: float) -> str:
+    """A number as Go's shortest 'g' writes it: an exponent from a million on."""
+    text = repr(value)
+    if text.endswith(".0"):
+        text = text[:-2]
+    if value < 1e6 or "e" in text or "inf" in text or "nan" in text:
+        return text
+    whole, _, part = text.partition(".")
+    digits = (whole + part).rstrip("0")
+    mantissa = digits[0] + "." + digits[1:] if len(digits) > 1 else digits
+    return "%se+%02d" % (mantissa, len(whole) - 1)
+
+
+@lru_cache(maxsize=65536)
+def amount(value: float) -> str:
+    """The same for what is rarely new: amounts, start times."""
+    return number(value)
+
+
+def _braces(found: Labels) -> str:
+    if not found:
+        return ""
+    return "{%s}" % ",".join('%s="%s"' % (name, _escaped(value)) for name, value in found)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

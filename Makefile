@@ -71,7 +71,7 @@ test-versions: setup ## the control-plane tests against older Kubernetes version
 	    --json-report-omit=keywords tests/controlplane || exit 1; done
 
 .PHONY: control-plane
-control-plane: setup ## build etcd, kwok and a Kubernetes control plane for the tests (Go, 8-10 minutes, once)
+control-plane: setup ## build etcd, kwok and a Kubernetes control plane for the tests (Go, 8-12 minutes, once)
 	@$(PYTHON) tests/controlplane/build.py
 
 .PHONY: bench

@@ -17,6 +17,8 @@ from controlplane.fixtures import (  # noqa: F401 (fixtures)
     any_cluster,
     control_plane,
     full_control_plane,
+    metrics_plane,
+    metrics_server,
     own_control_plane,
 )
 from kept_cluster import kept, server  # noqa: F401 (fixtures)

@@ -59,6 +59,18 @@ KWOK = Binary(
     "",
     "-s -w -X sigs.k8s.io/kwok/pkg/consts.Version=v0.8.0",
 )
+# What answers metrics.k8s.io in a real cluster, for tests of krm's own answers.
+METRICS_SERVER = Binary(
+    "metrics-server",
+    "metrics-server",
+    "metrics-server",
+    "sigs.k8s.io/metrics-server/cmd/metrics-server",
+    "",
+    "-s -w -X k8s.io/client-go/pkg/version.gitVersion=v0.9.0",
+)
+# Minor versions with a kubelet for tests/node. Its module is its own, so that what it needs beside the
+# control plane's sources leaves their stamps alone.
+KUBELETS = ("1.36",)
 # A client-go program with an informer, for tests of krm's server: it reads, and says what it was told.
 INFORMER = Binary("informer", "informer", "informer", ".", "", "-s -w")
 
@@ -78,15 +90,19 @@ def version_flags(full: str) -> str:
 def kubernetes_binaries(version: str) -> List[Binary]:
     """The commands of one minor version, the API server first: it is the one most tests need."""
     full, tags, names = KUBERNETES[version]
-    module, flags = f"kubernetes-{version}", version_flags(full)
-    return [Binary(name, version, module, f"k8s.io/kubernetes/cmd/{name}", tags, flags) for name in names]
+    package, flags = "k8s.io/kubernetes/cmd", version_flags(full)
+    binaries = [Binary(name, version, f"kubernetes-{version}", f"{package}/{name}", tags, flags) for name in names]
+    if version in KUBELETS:
+        binaries.append(Binary("kubelet", version, f"kubelet-{version}", f"{package}/kubelet", tags, flags))
+    return binaries
 
 
 def wanted(versions: Sequence[str], only: Sequence[str] = ()) -> List[Binary]:
-    """Everything `versions` need, with etcd, kwok and the informer; `only` keeps the commands with these names."""
+    """Everything `versions` need, and what serves any version; `only` keeps the commands with these names."""
     binaries = [ETCD, KWOK, INFORMER]
     for version in versions:
         binaries.extend(kubernetes_binaries(version))
+    binaries.append(METRICS_SERVER)
     return [binary for binary in binaries if not only or binary.name in only]
 
 

@@ -6,16 +6,17 @@ KRM_TEST_KUBECONFIG: a kubeconfig of a cluster that `any_cluster` shall be.
 
 import os
 from pathlib import Path
-from typing import Any, Iterator, Union
+from typing import Any, Iterator, NoReturn, Union
 
 import pytest
 from controlplane.build import DEFAULT_VERSION
 from controlplane.external import ExternalCluster
+from controlplane.metrics_server import USERS, MetricsServer, aggregation_flags
 from controlplane.plane import ControlPlane, MissingBinary
 
 # Whoever asks for one of these goes to the worker that has the planes. Tests that learn only from a
 # parameter that they want one are marked `controlplane`.
-PLANES = frozenset(("control_plane", "own_control_plane", "full_control_plane", "any_cluster"))
+PLANES = frozenset(("control_plane", "own_control_plane", "full_control_plane", "metrics_plane", "any_cluster"))
 
 
 def version() -> str:
@@ -27,15 +28,20 @@ def running_plane(**options: Any) -> Iterator[ControlPlane]:
     try:
         plane = ControlPlane(version(), **options)
     except MissingBinary as error:
-        command = "make control-plane"
-        if version() != DEFAULT_VERSION:
-            command = f"python tests/controlplane/build.py --version {version()}"
-        message = f"{error}: run `{command}`"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
+        not_built(error)
     with plane:
         yield plane
+
+
+def not_built(error: MissingBinary) -> NoReturn:
+    """Skip with the command that builds it; in CI fail."""
+    command = "make control-plane"
+    if version() != DEFAULT_VERSION:
+        command = f"python tests/controlplane/build.py --version {version()}"
+    message = f"{error}: run `{command}`"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +60,26 @@ def own_control_plane() -> Iterator[ControlPlane]:
 def full_control_plane() -> Iterator[ControlPlane]:
     """With controllers, scheduler and kwok: pods on nodes run, deployments and jobs work."""
     yield from running_plane(controllers=True, scheduler=True, kwok=True)
+
+
+@pytest.fixture(scope="module")
+def metrics_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """etcd and an API server that hands requests on to `metrics_server`."""
+    flags = aggregation_flags(tmp_path_factory.mktemp("aggregation"))
+    yield from running_plane(users=USERS, apiserver_flags=flags)
+
+
+@pytest.fixture(scope="module")
+def metrics_server(
+    metrics_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MetricsServer]:
+    """A real metrics-server at `metrics_plane`. It finds the kubelets of the Nodes that a test creates."""
+    try:
+        server = MetricsServer(metrics_plane, tmp_path_factory.mktemp("metrics-server"))
+    except MissingBinary as error:
+        not_built(error)
+    with server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def workshop(tmp_path: Path) -> Workshop:
     return Workshop(tmp_path)
 
 
-def test_the_default_is_one_version_with_etcd_kwok_and_the_informer(workshop: Workshop) -> None:
+def test_the_default_is_one_version_with_all_that_stands_beside_it(workshop: Workshop) -> None:
     done = workshop.run()
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -66,6 +66,8 @@ def test_the_default_is_one_version_with_etcd_kwok_and_the_informer(workshop: Wo
         "1.36/kube-controller-manager",
         "1.36/kube-scheduler",
         "1.36/kubectl",
+        "1.36/kubelet",
+        "metrics-server/metrics-server",
     ]
     assert all("built in" in line for line in lines)
 
@@ -134,9 +136,9 @@ def test_an_unknown_version_is_a_usage_error(workshop: Workshop) -> None:
 
 def test_every_module_pins_the_version_that_is_named(workshop: Workshop) -> None:
     for minor, (full, _, _) in build.KUBERNETES.items():
-        text = (build.MODULES / f"kubernetes-{minor}" / "go.mod").read_text()
-        assert f"k8s.io/kubernetes {full}" in text
-        assert (build.MODULES / f"kubernetes-{minor}" / "go.sum").exists()
+        for module in {binary.module for binary in build.kubernetes_binaries(minor)}:
+            assert f"k8s.io/kubernetes {full}" in (build.MODULES / module / "go.mod").read_text()
+            assert (build.MODULES / module / "go.sum").exists()
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", "1 skipped"), ("true", "1 error")])

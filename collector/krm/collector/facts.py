@@ -1,0 +1,99 @@
+"""What the collector needs to know of an object, and no more: 5,000 pods whole would be 200 MB. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+
+from krm.model import times
+from krm.model.reading import integer, mapping, rows, text
+
+KUBELET_PORT = 10250  # where status.daemonEndpoints names none
+_ENDED = ("Succeeded", "Failed")
+# Annotations that say how a pod is scraped.
+_SCRAPING = ("prometheus.io/", "krm.io/")
+
+
+class ContainerFacts(NamedTuple):
+    """One container as the pod's status tells it."""
+
+    name: str
+    started: Optional[float]  # Unix seconds; None = it does not run
+
+
+class PodFacts(NamedTuple):
+    """One pod."""
+
+    namespace: str
+    name: str
+    uid: str
+    node: str  # '' = not scheduled
+    ip: str
+    host_network: bool
+    ended: bool  # Succeeded or Failed: it holds nothing any more
+    containers: Tuple[ContainerFacts, ...]
+    annotations: Mapping[str, str]  # those of scraping alone
+    ready: bool
+
+    @property
+    def running(self) -> Tuple[str, ...]:
+        """Names of its containers that run."""
+        return tuple(one.name for one in self.containers if one.started is not None)
+
+
+class NodeFacts(NamedTuple):
+    """One node."""
+
+    name: str
+    address: str  # its InternalIP, else its Hostname; '' = none is told
+    port: int  # of its kubelet
+    ready: bool
+
+
+def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
+    """Of an object as the API server gives it; what has another type than the schema's reads as absent."""
+    metadata, spec, status = mapping(pod.get("metadata")), mapping(pod.get("spec")), mapping(pod.get("status"))
+    statuses = [
+        *rows(status.get("initContainerStatuses")),
+        *rows(status.get("containerStatuses")),
+        *rows(status.get("ephemeralContainerStatuses")),
+    ]
+    return PodFacts(
+        namespace=text(metadata.get("namespace")),
+        name=text(metadata.get("name")),
+        uid=text(metadata.get("uid")),
+        node=text(spec.get("nodeName")),
+        ip=text(status.get("podIP")),
+        host_network=spec.get("hostNetwork") is True,
+        ended=status.get("phase") in _ENDED,
+        containers=tuple(_container(one) for one in statuses),
+        annotations=_annotations(mapping(metadata.get("annotations"))),
+        ready=_condition(status, "Ready"),
+    )
+
+
+def node_facts(node: Mapping[str, Any]) -> NodeFacts:
+    """Of an object as the API server gives it."""
+    status = mapping(node.get("status"))
+    addresses = {text(one.get("type")): text(one.get("address")) for one in rows(status.get("addresses"))}
+    kubelet = mapping(mapping(status.get("daemonEndpoints")).get("kubeletEndpoint"))
+    return NodeFacts(
+        name=text(mapping(node.get("metadata")).get("name")),
+        address=addresses.get("InternalIP") or addresses.get("Hostname", ""),
+        port=integer(kubelet.get("Port")) or KUBELET_PORT,
+        ready=_condition(status, "Ready"),
+    )
+
+
+def _container(status: Mapping[str, Any]) -> ContainerFacts:
+    running = mapping(status.get("state")).get("running")
+    started = times.known(mapping(running).get("startedAt")) if isinstance(running, dict) else None
+    # A running container whose start is not told runs all the same.
+    return ContainerFacts(text(status.get("name")), (started or 0.0) if isinstance(running, dict) else None)
+
+
+def _annotations(found: Mapping[str, Any]) -> Dict[str, str]:
+    return {name: text(value) for name, value in found.items() if name.startswith(_SCRAPING)}
+
+
+def _condition(status: Mapping[str, Any], kind: str) -> bool:
+    return any(one.get("type") == kind and one.get("status") == "True" for one in rows(status.get("conditions")))

@@ -1,0 +1,136 @@
+"""The newest answer of each target, and what of it belongs to which pod. No clock, no I/O.
+
+An answer replaces the former one of its target whole: what it does not name any more is gone. It counts for
+two intervals and a little; then its target is silent, is left out of sums, and says why.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Set, Tuple
+
+from krm.collector.schedule import Name, Outcome
+from krm.model.measures import Sample, Silence, Subject
+
+PodName = Tuple[str, str]  # namespace, name
+# Seconds beyond two intervals: an answer may take its time.
+GRACE = 1.0
+
+
+class Answer(NamedTuple):
+    """One target's newest answer, by subject."""
+
+    received: float  # Unix seconds, own clock
+    lasts: float  # seconds
+    pods: Mapping[PodName, List[Sample]]  # of the pod and of its containers
+    nodes: Mapping[str, List[Sample]]
+
+
+class Newest:
+    """What all targets said last."""
+
+    def __init__(self) -> None:
+        self.answers: Dict[Name, Answer] = {}
+        self.dirty: Set[PodName] = set()  # pods of which something changed since `clean`
+        self._silent: Dict[Name, Silence] = {}
+        self._by_pod: Dict[PodName, Dict[Name, List[Sample]]] = {}
+        self._heard: Dict[Name, float] = {}  # when a target answered last
+
+    def take(self, outcomes: Iterable[Outcome]) -> List[Sample]:
+        """Answers in; the samples in them that were not there before come out."""
+        fresh: List[Sample] = []
+        for outcome in outcomes:
+            name = outcome.job.name
+            if outcome.reason:
+                former = self._silent.get(name)
+                since = former.since if former else outcome.at
+                self._silent[name] = Silence(name[1], name[0], outcome.reason, since, self._heard.get(name))
+                continue
+            self._silent.pop(name, None)
+            self._heard[name] = outcome.at
+            answer = _grouped(outcome)
+            fresh += self._replace(name, answer)
+        return fresh
+
+    def keep(self, wanted: Iterable[Name], now: float) -> None:
+        """Forgets targets that are asked no more, and answers that are too old to count."""
+        names = set(wanted)
+        for name in [
+            name for name, one in self.answers.items() if name not in names or now > one.received + one.lasts
+        ]:
+            self._drop(name)
+        for known in (self._silent, self._heard):
+            for name in [name for name in known if name not in names]:
+                del known[name]
+
+    def of_pod(self, pod: PodName) -> Mapping[Name, List[Sample]]:
+        """What each target says of a pod."""
+        return self._by_pod.get(pod, {})
+
+    def of_node(self, node: str) -> List[Sample]:
+        """What is said of a node itself."""
+        return [sample for answer in self.answers.values() for sample in answer.nodes.get(node, ())]
+
+    def clean(self) -> Set[PodName]:
+        """The pods of which something changed since the last call."""
+        dirty, self.dirty = self.dirty, set()
+        return dirty
+
+    def silences(self) -> Tuple[Silence, ...]:
+        """Targets whose last question failed, by name."""
+        return tuple(self._silent[name] for name in sorted(self._silent))
+
+    def sources(self) -> Dict[str, str]:
+        """source -> `ok`, or why none of its targets answers."""
+        told: Dict[str, str] = {}
+        for (source, _), silence in sorted(self._silent.items()):
+            told.setdefault(source, silence.reason)
+        told.update({source: "ok" for source, _ in self.answers})
+        return told
+
+    def _replace(self, name: Name, answer: Answer) -> List[Sample]:
+        former = self.answers.get(name)
+        self._drop(name)
+        self.answers[name] = answer
+        for pod, samples in answer.pods.items():
+            self._by_pod.setdefault(pod, {})[name] = samples
+            self.dirty.add(pod)
+        known = _moments(former) if former else {}
+        return [
+            sample
+            for groups in (answer.pods, answer.nodes)
+            for samples in groups.values()
+            for sample in samples
+            if known.get(_which(sample), -1.0) < sample.at
+        ]
+
+    def _drop(self, name: Name) -> None:
+        answer = self.answers.pop(name, None)
+        for pod in answer.pods if answer else ():
+            self.dirty.add(pod)
+            held = self._by_pod[pod]
+            del held[name]
+            if not held:
+                del self._by_pod[pod]
+
+
+def _grouped(outcome: Outcome) -> Answer:
+    pods: Dict[PodName, List[Sample]] = {}
+    nodes: Dict[str, List[Sample]] = {}
+    for sample in outcome.samples:
+        subject = sample.subject
+        if subject.pod:
+            pods.setdefault((subject.namespace, subject.pod), []).append(sample)
+        elif subject.node:
+            nodes.setdefault(subject.node, []).append(sample)
+    return Answer(outcome.at, 2 * outcome.job.every + GRACE, pods, nodes)
+
+
+def _moments(answer: Answer) -> Dict[Tuple[Subject, str], float]:
+    samples = [*chain.from_iterable(answer.pods.values()), *chain.from_iterable(answer.nodes.values())]
+    return {_which(sample): sample.at for sample in samples}
+
+
+def _which(sample: Sample) -> Tuple[Subject, str]:
+    """A target may tell several samples of one subject, with moments of their own: told apart by what they hold."""
+    return sample.subject, next(iter(sample.values), "")

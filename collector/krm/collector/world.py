@@ -1,0 +1,128 @@
+"""The cluster as the snapshots show it, as far as measurements need it: pods, nodes, quotas, devices."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+
+from krm.collector.facts import NodeFacts, PodFacts, node_facts, pod_facts
+from krm.collector.known import Known
+from krm.collector.sources.amounts import Found
+from krm.collector.sources.devices import claims_held, slices_offered
+from krm.collector.sources.podstate import pod_state
+from krm.collector.sources.state import node_state, quota_state
+from krm.model.measures import Sample, Subject
+from krm.store.connect import Database
+from krm.store.keys import Keys, label
+
+PODS, NODES, QUOTAS = "pods", "nodes", "resourcequotas"
+CLAIMS, SLICES = "resourceclaims.resource.k8s.io", "resourceslices.resource.k8s.io"
+
+
+class PodKept(NamedTuple):
+    """What is kept of a pod."""
+
+    facts: PodFacts
+    held: Found
+
+
+class NodeKept(NamedTuple):
+    """What is kept of a node."""
+
+    facts: NodeFacts
+    held: Found
+
+
+class World:
+    """Followers of all kinds that are needed; `start` begins them."""
+
+    def __init__(self, database: Database, cluster: str, namespaces: Sequence[str], stop: threading.Event) -> None:
+        """`namespaces`: the only ones that are kept, () = all."""
+        spaces = tuple(namespaces) or ("",)
+        self.pods: List[Known[PodKept]] = [
+            Known(
+                database,
+                Keys(cluster, PODS, space),
+                lambda pod: PodKept(pod_facts(pod), pod_state(dict(pod))),
+                stop,
+            )
+            for space in spaces
+        ]
+        self.nodes: Known[NodeKept] = Known(
+            database, Keys(cluster, NODES), lambda node: NodeKept(node_facts(node), node_state(dict(node))), stop
+        )
+        self._quotas: List[Known[Found]] = [
+            Known(database, Keys(cluster, QUOTAS, space), lambda quota: quota_state(dict(quota)), stop)
+            for space in spaces
+        ]
+        self._claims: List[Known[Mapping[str, Any]]] = [
+            Known(database, Keys(cluster, CLAIMS, space), lambda claim: claim, stop) for space in spaces
+        ]
+        self._slices: Known[Mapping[str, Any]] = Known(database, Keys(cluster, SLICES), lambda one: one, stop)
+
+    def start(self) -> None:
+        """A thread a pipeline; they end with the stop event."""
+        for known in self._all():
+            threading.Thread(
+                target=known.run, name=label(known.keys.kind, known.keys.namespace), daemon=True
+            ).start()
+
+    def problems(self) -> Dict[str, str]:
+        """pipeline -> why it is not live; of those without which sums would be wrong."""
+        needed: List[Known[Any]] = [*self.pods, self.nodes]
+        return {label(one.keys.kind, one.keys.namespace): one.problem for one in needed if one.problem}
+
+    def changed_pods(self) -> Set[Tuple[str, str]]:
+        """(namespace, name) of pods that came, changed or went since the last call."""
+        changed: Set[Tuple[str, str]] = set()
+        for known in self.pods:
+            for key in known.changed():
+                namespace, _, name = key.partition("/")
+                changed.add((namespace, name))
+        return changed
+
+    def pod(self, namespace: str, name: str) -> Optional[PodKept]:
+        """None = there is none, or it has ended."""
+        for known in self.pods:
+            if known.keys.namespace in ("", namespace):
+                kept = known.objects.get(f"{namespace}/{name}")
+                return None if kept is None or kept.facts.ended else kept
+        return None
+
+    def all_pods(self) -> List[PodKept]:
+        """Those that have not ended."""
+        found = []
+        for known in self.pods:
+            with known.lock:
+                found += [kept for kept in known.objects.values() if not kept.facts.ended]
+        return found
+
+    def all_nodes(self) -> List[NodeKept]:
+        """By name."""
+        with self.nodes.lock:
+            return [self.nodes.objects[key] for key in sorted(self.nodes.objects)]
+
+    def beside(self, now: float) -> List[Sample]:
+        """What is held beside requests and limits of containers: quotas, claimed and offered devices."""
+        found: List[Found] = []
+        for known in self._quotas:
+            with known.lock:
+                found += list(known.objects.values())
+        claims = [claim for known in self._claims for claim in _values(known)]
+        if claims:
+            subjects = {one.facts.uid: _subject(one.facts) for one in self.all_pods()}
+            found.append(claims_held([dict(claim) for claim in claims], subjects))
+        found.append(slices_offered([dict(one) for one in _values(self._slices)]))
+        return [sample for one in found for sample in one.samples(now)]
+
+    def _all(self) -> List[Known[Any]]:
+        return [*self.pods, self.nodes, *self._quotas, *self._claims, self._slices]
+
+
+def _values(known: Known[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+    with known.lock:
+        return list(known.objects.values())
+
+
+def _subject(facts: PodFacts) -> Subject:
+    return Subject(facts.namespace, facts.name, facts.uid, "", facts.node)

@@ -1,0 +1,92 @@
+"""The collector's history over HTTPS: the same questions and answers as its own file gives.
+
+Where it is and which certificate it has stands in Redis; the token that opens it does not. The certificate
+is compared with its digest before the token is sent: whoever sits in between gets neither.
+"""
+
+from __future__ import annotations
+
+import hmac
+import http.client
+import ssl
+import time
+from hashlib import sha256
+from typing import Callable, Optional, Tuple
+from urllib.parse import urlsplit
+
+from krm.store.answers import whole_body, within
+from krm.store.history import wire
+from krm.store.history.asked import NoHistory, Query, Ranged, TooMuch, Totalled
+
+TIMEOUT = 30.0  # seconds for a whole answer: 24 h of a large namespace take one
+CONNECT = 5.0  # seconds
+# HTTP codes of the endpoint, and what they are here.
+TOO_MUCH, BAD = 413, 400
+
+
+class RemoteHistory:
+    """Reads through the collector. Threads may share it: each question has a connection of its own."""
+
+    def __init__(self, place: Callable[[], Optional[Tuple[str, str]]], token: str) -> None:
+        """`place`: the endpoint's address and its certificate's SHA-256 (hex) now; None = no collector."""
+        self._place, self._token = place, token
+
+    def range(self, query: Query) -> Ranged:
+        """Raises NoHistory, BadQuery."""
+        return wire.unpack_ranged(self._ask(wire.RANGE, query))
+
+    def totals(self, query: Query) -> Totalled:
+        """Raises NoHistory, BadQuery."""
+        return wire.unpack_totalled(self._ask(wire.TOTALS, query))
+
+    def _ask(self, path: str, query: Query) -> bytes:
+        wire.check(query)
+        deadline = time.monotonic() + TIMEOUT
+        connection = self.connect(deadline)
+        try:
+            connection.request("POST", path, wire.pack_query(query), self._headers())
+            answer = connection.getresponse()
+            body = whole_body(answer, wire.MAX_ANSWER)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise NoHistory(f"no history: the collector did not answer ({type(error).__name__})") from None
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise _refused(answer.status, body)
+        return body
+
+    def connect(self, deadline: float) -> http.client.HTTPSConnection:
+        """A connection to the collector whose certificate is the one that it published. Raises NoHistory."""
+        place = self._place()
+        if place is None or not place[0]:
+            raise NoHistory("no history: no collector runs that keeps one")
+        if not self._token:
+            raise NoHistory("no history: its token is not known here; give --history-token-file")
+        address = urlsplit(place[0])
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # the digest below is the proof
+        connection = http.client.HTTPSConnection(
+            address.hostname or "", address.port, timeout=CONNECT, context=context
+        )
+        connection.response_class = within(deadline)  # type: ignore[assignment]
+        try:
+            connection.connect()
+            certificate = connection.sock.getpeercert(True)
+        except OSError as error:
+            connection.close()
+            raise NoHistory(f"no history: the collector cannot be reached ({type(error).__name__})") from None
+        if not hmac.compare_digest(sha256(certificate or b"").hexdigest(), place[1]):
+            connection.close()
+            raise NoHistory("no history: what answers there has another certificate than the collector told")
+        return connection
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}", "Content-Type": "application/msgpack"}
+
+
+def _refused(status: int, body: bytes) -> Exception:
+    sentence = body[:500].decode("utf-8", "replace").strip() or f"the collector answered {status}"
+    if status == BAD:
+        return wire.BadQuery(sentence)
+    return TooMuch(sentence) if status == TOO_MUCH else NoHistory(f"no history: {sentence}")

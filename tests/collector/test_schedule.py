@@ -1,0 +1,133 @@
+"""The schedule: every target in its own rhythm, and none that waits for another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Callable, Dict, Iterator, List
+
+import pytest
+from krm.collector import schedule as schedules
+from krm.collector.newest import Newest
+from krm.collector.schedule import Job, Outcome, Schedule, pause
+from krm.collector.source import NoData, Target
+from krm.model.measures import Sample, Subject
+
+
+class Asked:
+    """A source that counts, and answers as it is told."""
+
+    def __init__(self, answer: Callable[[Target], List[Sample]]) -> None:
+        self.name = "kubelet/resource"
+        self.calls: List[str] = []
+        self._answer = answer
+
+    def __call__(self, target: Target, now: float) -> List[Sample]:
+        self.calls.append(target.name)
+        return self._answer(target)
+
+
+def sample(node: str, at: float = 1.0, **values: float) -> Sample:
+    return Sample(Subject(node=node), at, values or {"cpu/usage_rate": 1.0}, "kubelet/resource")
+
+
+def jobs(source: Asked, *names: str, every: float = 0.05) -> Dict[schedules.Name, Job]:
+    return {(source.name, name): Job(source, Target(name, node=name), every) for name in names}
+
+
+def until(what: str, condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def schedule(monkeypatch: pytest.MonkeyPatch) -> Iterator[Schedule]:
+    monkeypatch.setattr(schedules, "LOOK_EVERY", 0.01)
+    made = Schedule(workers=4, slow_workers=1)
+    yield made
+    made.close()
+
+
+def test_each_target_is_asked_again_and_again_and_none_that_is_wanted_no_more(schedule: Schedule) -> None:
+    source = Asked(lambda target: [sample(target.node)])
+    schedule.want(jobs(source, "a", "b"))
+    until("three times each", lambda: min(source.calls.count("a"), source.calls.count("b")) >= 3)
+    schedule.want(jobs(source, "b"))
+    schedule.drain()
+    count = source.calls.count("a")
+    begun = source.calls.count("b")
+    until("b goes on", lambda: source.calls.count("b") > begun + 3)
+    assert source.calls.count("a") <= count + 1  # one that was on its way
+
+
+def test_targets_that_hang_hold_up_no_other(schedule: Schedule) -> None:
+    release = threading.Event()
+    hung = [f"hung-{number}" for number in range(3)]  # all but one of the workers
+
+    def answer(target: Target) -> List[Sample]:
+        if target.name in hung:
+            release.wait(30)
+            raise NoData("it hung")
+        return [sample(target.node)]
+
+    source = Asked(answer)
+    schedule.want(jobs(source, *hung, "quick"))
+    until("the quick one was asked ten times", lambda: source.calls.count("quick") >= 10)
+    assert all(source.calls.count(name) == 1 for name in hung)
+    release.set()
+    until("their failures come", lambda: sum(bool(one.reason) for one in schedule.drain()) >= 1)
+
+
+def test_what_a_source_raises_unforeseen_is_a_reason_without_its_text(schedule: Schedule) -> None:
+    def answer(_: Target) -> List[Sample]:
+        raise RuntimeError("token=secret")
+
+    schedule.want(jobs(Asked(answer), "a"))
+    came: List[Outcome] = []
+    until("an outcome", lambda: bool(came.extend(schedule.drain()) or came))
+    assert "secret" not in came[0].reason
+    assert "RuntimeError" in came[0].reason
+
+
+def test_a_target_that_fails_is_asked_more_seldom_up_to_a_minute() -> None:
+    assert pause(4.0, 0, 1.0) == 4.0
+    assert pause(4.0, 0, 0.0) == pytest.approx(3.6)
+    assert [pause(4.0, failures, 1.0) for failures in (1, 2, 3, 4, 5, 50)] == [4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    assert pause(120.0, 9, 1.0) == 120.0
+
+
+def outcome(at: float, samples: List[Sample], reason: str = "", every: float = 4.0) -> Outcome:
+    return Outcome(Job(Asked(lambda _: []), Target("node n1", node="n1"), every), at, samples, reason)
+
+
+def test_an_answer_counts_for_two_intervals_and_then_its_target_is_silent() -> None:
+    newest = Newest()
+    name = ("kubelet/resource", "node n1")
+    newest.take([outcome(100.0, [sample("n1")])])
+    newest.take([outcome(104.0, [], "it does not answer")])
+    newest.keep([name], 108.9)
+    assert newest.of_node("n1")
+    (silence,) = newest.silences()
+    assert (silence.target, silence.since, silence.last) == ("node n1", 104.0, 100.0)
+    newest.keep([name], 109.1)
+    assert newest.of_node("n1") == []
+    assert newest.sources() == {"kubelet/resource": "it does not answer"}
+    newest.take([outcome(120.0, [sample("n1", 2.0)])])
+    assert newest.silences() == ()
+    assert newest.sources() == {"kubelet/resource": "ok"}
+    newest.keep([], 120.0)
+    assert newest.of_node("n1") == []
+
+
+def test_what_an_answer_names_no_more_is_gone_and_only_what_moved_on_is_new() -> None:
+    newest = Newest()
+    pods = [Sample(Subject("shop", name, "u", "c", "n1"), 1.0, {"cpu/usage": 1.0}, "x") for name in ("a", "b")]
+    assert newest.take([outcome(1.0, pods)]) == pods
+    assert newest.clean() == {("shop", "a"), ("shop", "b")}
+    moved = pods[0]._replace(at=2.0)
+    assert newest.take([outcome(5.0, [moved])]) == [moved]
+    assert newest.clean() == {("shop", "a"), ("shop", "b")}
+    assert newest.of_pod(("shop", "b")) == {}
+    assert newest.take([outcome(9.0, [moved])]) == []  # the kubelet has not looked again

@@ -12,12 +12,9 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @dataclass(frozen=True)
-class Common:
-    """What every stage needs."""
+class Process:
+    """What every process needs."""
 
-    kinds: Tuple[str, ...] = setting(
-        tuple(map(str, DEFAULT_KINDS)), "Kinds, as RESOURCE or RESOURCE.GROUP.", parse_kinds, positional=True
-    )
     redis: str = setting("redis://127.0.0.1:6379/0", "URL of the Redis.")
     cluster: str = setting("default", "Name of the cluster, as keys carry it.")
     namespaces: Tuple[str, ...] = setting((), "Keep only these namespaces, a pipeline each.", parse_names)
@@ -29,12 +26,27 @@ class Common:
 
 
 @dataclass(frozen=True)
-class FromApiServer(Common):
-    """What a stage that reads from an API server needs besides."""
+class Common(Process):
+    """What every stage of the pipeline needs."""
+
+    kinds: Tuple[str, ...] = setting(
+        tuple(map(str, DEFAULT_KINDS)), "Kinds, as RESOURCE or RESOURCE.GROUP.", parse_kinds, positional=True
+    )
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who krm is to an API server."""
 
     kubeconfig: str = setting("", "Kubeconfig file; without one KUBECONFIG, then ~/.kube/config.")
     context: str = setting("", "Context of the kubeconfig; without one its current context.")
     in_cluster: bool = setting(False, "Use the pod's service account.", parse_flag)
+
+
+@dataclass(frozen=True)
+class FromApiServer(Credentials, Common):
+    """What a stage that reads from an API server needs besides."""
+
     env_values: str = setting(
         "redact", "What becomes of environment values in pod specs: redact or keep.", parse_choice("redact", "keep")
     )

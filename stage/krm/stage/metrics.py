@@ -26,6 +26,10 @@ METRICS: Dict[str, str] = {
     "krm_snapshot_objects": "Objects held.",
     "krm_drift_total": "Differences that verification found and repaired.",
     "krm_gaps_total": "Sessions that broke.",
+    "krm_collector_targets": "Targets whose newest answer counts.",
+    "krm_collector_silent_targets": "Targets whose last question failed.",
+    "krm_collector_samples_total": "Samples taken.",
+    "krm_collector_turn_seconds": "How long the newest turn took.",
     "krm_publish_delay_seconds": "From receipt to publication, 99th percentile of the newest thousand.",
 }
 Figures = Mapping[str, Optional[float]]

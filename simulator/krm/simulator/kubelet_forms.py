@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from operator import itemgetter
-from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple, Union
 
 _GAP = re.compile("\0([0-9]+)\0")
 
@@ -20,13 +20,14 @@ class Form:
 
     def __init__(self, text: str) -> None:
         pieces = _GAP.split(text)
-        self._text = "%s".join(piece.replace("%", "%%") for piece in pieces[0::2])
+        self._pieces = [piece.encode() for piece in pieces]  # every other one is a gap
         self._pick = itemgetter(*(int(index) for index in pieces[1::2]))
 
     def fill(self, values: Sequence[str]) -> bytes:
         """The text with the values in their gaps; a value may stand in several of them, or in none."""
-        text: str = self._text % self._pick(values)
-        return text.encode()
+        pieces = self._pieces[:]
+        pieces[1::2] = self._pick([value.encode() for value in values])
+        return b"".join(pieces)
 
 
 class Family(NamedTuple):
@@ -41,11 +42,14 @@ Labels = Tuple[Tuple[str, str], ...]  # sorted by name
 
 
 class Row(NamedTuple):
-    """One line: where its value and its timestamp (milliseconds; -1 = none) stand among the values."""
+    """One line: where its value and its timestamp (milliseconds; -1 = none) stand among the values.
+
+    value: a text where it is always the same.
+    """
 
     family: Family
     labels: Labels
-    value: int
+    value: Union[int, str]
     stamp: int = -1
 
 
@@ -61,7 +65,8 @@ def exposition(rows: Iterable[Row]) -> str:
         lines.append("# HELP %s %s\n# TYPE %s %s\n" % (name, family.help, name, family.kind))
         for row in sorted(members, key=lambda each: [value for _, value in each.labels]):
             stamp = " " + gap(row.stamp) if row.stamp >= 0 else ""
-            lines.append("%s%s %s%s\n" % (name, _braces(row.labels), gap(row.value), stamp))
+            value = gap(row.value) if isinstance(row.value, int) else row.value
+            lines.append("%s%s %s%s\n" % (name, _braces(row.labels), value, stamp))
     return "".join(lines)
 
 

@@ -8,6 +8,7 @@ print them, so that a steady load of whole millicores gives exactly constant rat
 from __future__ import annotations
 
 import math
+from operator import add
 from typing import Iterable, List, NamedTuple, Optional, Tuple
 
 MIB = 1024 * 1024
@@ -159,6 +160,18 @@ class Spot(NamedTuple):
         """The same since the pod's start: what the pod's own cgroup counts on over restarts."""
         return self.epoch.earlier[counter] + self.counted(counter)
 
+    def counts(self) -> List[float]:
+        """All of them since the container's start."""
+        passed, epoch = self.passed, self.epoch
+        found = [before + rate * passed for before, rate in zip(epoch.before, epoch.rates)]
+        if epoch.load.wave:
+            found[PERIOD], found[OOM] = self.counted(PERIOD), self.counted(OOM)
+        return found
+
+    def wholes(self) -> List[float]:
+        """All of them since the pod's start."""
+        return list(map(add, self.epoch.earlier, self.counts()))
+
     @property
     def rate(self) -> float:
         """Millicores at this moment."""
@@ -217,12 +230,11 @@ class Life:
         for at, load in turns:
             last, moment = written[-1], max(at, self.start)
             spot = Spot(last, moment, _passed(last, moment))
-            counts = tuple(spot.counted(counter) for counter in range(COUNTERS))
             if load is None:
-                earlier = tuple(spot.whole(counter) for counter in range(COUNTERS))
+                earlier = tuple(spot.wholes())
                 written.append(_epoch(moment, last.load, NOTHING, earlier, last.run + 1, moment))
             else:
-                written.append(_epoch(moment, load, counts, last.earlier, last.run, last.started))
+                written.append(_epoch(moment, load, tuple(spot.counts()), last.earlier, last.run, last.started))
         return written
 
 

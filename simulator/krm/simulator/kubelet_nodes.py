@@ -6,7 +6,7 @@ import uuid
 import zlib
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from .kubelet_loads import COUNTERS, MIB, NOTHING, Life, Load, Spot, Vector, to_ms
+from .kubelet_loads import MIB, NOTHING, Life, Load, Spot, Vector, to_ms
 
 GIB = 1024 * MIB
 KEPT = 60_000  # milliseconds that a pod that is gone is kept before only its sums are
@@ -27,6 +27,15 @@ class Container:
         self.cpu_limit, self.memory_limit = cpu_limit, memory_limit
 
 
+class Volume(NamedTuple):
+    """A volume of a pod, in bytes. claim: the PersistentVolumeClaim's name, '' = it is ephemeral storage."""
+
+    name: str
+    used: int = 0
+    capacity: int = GIB
+    claim: str = ""
+
+
 class Pod:
     """A pod on a node. until: Unix seconds from when it is gone; uid: by default one made of its name."""
 
@@ -37,10 +46,10 @@ class Pod:
         containers: Sequence[Container],
         uid: str = "",
         until: Optional[float] = None,
-        qos: str = "burstable",
         labels: Optional[Mapping[str, str]] = None,
+        volumes: Sequence[Volume] = (),
     ) -> None:
-        self.namespace, self.name, self.qos, self.labels = namespace, name, qos, dict(labels or {})
+        self.namespace, self.name, self.labels, self.volumes = namespace, name, dict(labels or {}), volumes
         self.containers = sorted(containers, key=lambda container: container.name)
         self.uid = uid or str(uuid.uuid5(uuid.NAMESPACE_URL, "paper:///%s/%s" % (namespace, name)))
         self.until = None if until is None else to_ms(until)
@@ -84,7 +93,8 @@ class NodeSeen(NamedTuple):
     node: Node
     moment: int
     pods: List[PodSeen]
-    spots: List[Spot]  # of all that runs, system included, at `moment`
+    spots: List[Spot]  # of all that runs, at `moment`; the last one is the system's
+    past: Vector  # what pods that have ended counted before `moment`
 
     @property
     def shape(self) -> Tuple[object, ...]:
@@ -98,6 +108,7 @@ class Node:
 
     system: the load of all that is no pod. skew: seconds that its clock is ahead. interval: seconds between two
     samples of one cgroup, each with a phase of its own, as a kubelet's housekeeping (10 to 15 there); 0 = live.
+    disk: bytes of its one filesystem. systemd: cgroups are named by systemd's driver, else by cgroupfs'.
     """
 
     def __init__(
@@ -110,8 +121,10 @@ class Node:
         system: Load = Load(cpu=150.0, memory=float(GIB), processes=120, threads=400),  # noqa: B008
         skew: float = 0.0,
         interval: float = 0.0,
+        disk: int = 100 * GIB,
+        systemd: bool = True,
     ) -> None:
-        self.name, self.cores, self.memory = name, cores, memory
+        self.name, self.cores, self.memory, self.disk, self.systemd = name, cores, memory, disk, systemd
         self.skew, self.interval = skew, interval
         self.pods: Dict[str, Pod] = {}
         self._gone: List[Pod] = []
@@ -142,14 +155,14 @@ class Node:
         shown = [each for each in self._all() if each.start <= moment and not _ended(each, moment)]
         pods = [self._seen(each, moment) for each in sorted(shown, key=lambda each: each.key)]
         sampled = max(self.start, self._sampled(moment, self.phase))
-        return NodeSeen(self, sampled, pods, [*self._running(sampled), self.system.life.at(sampled)])
+        spots = [*self._running(sampled), self.system.life.at(sampled)]
+        return NodeSeen(self, sampled, pods, spots, self._ended_by(sampled))
 
-    def past(self, moment: int) -> Vector:
-        """What pods that ended before a moment have counted."""
-        totals = [self._past]
+    def _ended_by(self, moment: int) -> Vector:
+        totals: List[Sequence[float]] = [self._past]
         for each in self._all():
             if _ended(each, moment) and each.until is not None:
-                totals += [_wholes(spot) for spot in each.spots(each.until)]
+                totals += [spot.wholes() for spot in each.spots(each.until)]
         return tuple(map(sum, zip(*totals)))
 
     def stamp(self, moment: int) -> int:
@@ -186,7 +199,7 @@ class Node:
         kept: List[Pod] = []
         for each in self._gone:
             if each.until is not None and each.until < before:
-                self._past = tuple(map(sum, zip(self._past, *(_wholes(spot) for spot in each.spots(each.until)))))
+                self._past = tuple(map(sum, zip(self._past, *(spot.wholes() for spot in each.spots(each.until)))))
             else:
                 kept.append(each)
         self._gone = kept
@@ -195,10 +208,6 @@ class Node:
 def total(spots: Iterable[Spot], counter: int) -> float:
     """A counter of all of them, over their restarts."""
     return sum(spot.whole(counter) for spot in spots)
-
-
-def _wholes(spot: Spot) -> Vector:
-    return tuple(spot.whole(counter) for counter in range(COUNTERS))
 
 
 def _ended(each: Pod, moment: int) -> bool:

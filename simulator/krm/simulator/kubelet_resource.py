@@ -67,7 +67,7 @@ def resource_form(seen: NodeSeen) -> Form:
 def resource_values(seen: NodeSeen) -> List[str]:
     """What fills the gaps."""
     node, values = seen.node, ["0"]
-    used = total(seen.spots, CPU) + node.past(seen.moment)[CPU]
+    used = total(seen.spots, CPU) + seen.past[CPU]
     _values(values, node.stamp(seen.moment), used, seen.spots)
     for pod in seen.pods:
         _pod_values(values, seen, pod)

@@ -10,10 +10,12 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set
 
 from .access import ANONYMOUS, Access
 from .kinds import Kind
+from .kubelet_cadvisor import cadvisor_form, cadvisor_values
 from .kubelet_forms import Form
 from .kubelet_nodes import Node, NodeSeen
 from .kubelet_resource import resource_form, resource_values
-from .messages import PLAIN, Request
+from .kubelet_summary import summary_form, summary_values
+from .messages import JSON, PLAIN, Request
 from .wire import Refusal
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
@@ -44,6 +46,8 @@ class Page(NamedTuple):
 
 PAGES: Dict[str, Page] = {
     "/metrics/resource": Page(resource_form, resource_values, TEXT, "metrics"),
+    "/metrics/cadvisor": Page(cadvisor_form, cadvisor_values, TEXT, "metrics"),
+    "/stats/summary": Page(summary_form, summary_values, JSON, "stats"),
 }
 
 

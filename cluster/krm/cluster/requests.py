@@ -49,6 +49,14 @@ class Answer(NamedTuple):
     date: str  # the Date header, '' = none
 
 
+class TLS(NamedTuple):
+    """Paths of PEM files; '' = none."""
+
+    ca_file: str = ""  # whom to believe; none: the machine's own store
+    cert_file: str = ""  # who krm is
+    key_file: str = ""
+
+
 class Cluster:
     """One API server and who krm is to it. Threads may share it."""
 
@@ -109,6 +117,25 @@ class Cluster:
             raise _failure(response, request.what, time.monotonic() + CONNECT_TIMEOUT)
         return Body(response, request.what)
 
+    def authorization(self, refused: str = "") -> str:
+        """The Authorization header as it would be sent now; '' = this user has none.
+
+        `refused`: one that was answered 401; where it is still this one, credentials are made anew when due.
+        Raises Unauthorized.
+        """
+        request = Request("GET", self.server, {}, None, f"a request with the credentials of {self.name}")
+        client = self._client
+        header = _authorization(self._authorise(client, request))
+        if refused and header == refused:
+            header = _authorization(self._authorise(self._renew(client), request))
+        return header
+
+    @property
+    def tls(self) -> TLS:
+        """The files of the kubeconfig or the service account; '' = none."""
+        settings = self._client.configuration
+        return TLS(settings.ssl_ca_cert or "", settings.cert_file or "", settings.key_file or "")
+
     def _send(self, request: Request, timeout: float) -> Any:
         client = self._client
         response = send(client, self._authorise(client, request), timeout)
@@ -149,6 +176,10 @@ class Cluster:
                 self._renewed_at = now
                 self._client = self._make_client()
             return self._client
+
+
+def _authorization(request: Request) -> str:
+    return next((value for name, value in request.headers.items() if name.lower() == "authorization"), "")
 
 
 def build(

@@ -1,0 +1,22 @@
+"""How a source asks a target: through the door, with what goes wrong as NoData."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from krm.cluster.endpoints import TIMEOUT, Endpoints
+from krm.cluster.errors import ClusterError
+from krm.collector.source import NoData, Target
+
+
+def body_of(
+    door: Endpoints, target: Target, path: str, most: int, timeout: float = TIMEOUT, gzip: bool = False
+) -> bytes:
+    """What the target serves at `path`, or at the path of its URL where that has one. Raises NoData."""
+    url = target.url if urlsplit(target.url).path.strip("/") else target.url.rstrip("/") + path
+    try:
+        return door.get(url, target.server_name, timeout, most, gzip=gzip)
+    except ClusterError as error:
+        raise NoData(str(error)) from None
+    except ValueError:
+        raise NoData(f"{target.name} has no address that can be asked: its URL is no http:// one") from None

@@ -11,11 +11,12 @@ from math import ceil, floor
 from typing import Callable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from krm.model import times
-from krm.model.measures import CONTAINER, LEVELS, NAMESPACE, POD, Covers
+from krm.model.measures import Covers
 from krm.model.metrics import TABLE
 from krm.store.history import sums
 from krm.store.history.adding import Adder, of_points, of_tally
 from krm.store.history.asked import DETAIL, HOUR, STEP, SUMS, Extent, NoHistory, Query, Ranged, Total, Totalled
+from krm.store.history.asking import namespaces
 from krm.store.history.blobs import POINTS, Damaged, Packed, decode
 from krm.store.history.blobs import SUMS as SUMS_KIND
 from krm.store.history.live import Live
@@ -23,7 +24,6 @@ from krm.store.history.points import Sheet, matches
 from krm.store.history.sqlite import File
 from krm.store.history.steps import HOUR_PARTS, hour_at, hour_of, part_of
 
-_IN_NAMESPACES = frozenset((NAMESPACE, POD, CONTAINER))
 _MORE_STEPS = 4  # before the asked time, for what the first points stand for
 
 Span = range  # hours: a method of Reading has that name
@@ -41,7 +41,7 @@ class Reading:
 
     def range(self, query: Query) -> Ranged:
         """As History has it."""
-        names = _checked(query)
+        names = namespaces(query)
         now = self._now()
         kept = max(query.begin, now - DETAIL)
         notes = (
@@ -59,7 +59,7 @@ class Reading:
 
     def totals(self, query: Query) -> Totalled:
         """As History has it."""
-        names = _checked(query)
+        names = namespaces(query)
         now = self._now()
         kept = max(query.begin, now - SUMS)
         notes = _cut_note(kept, "sums are kept for 400 days") if kept > query.begin else []
@@ -206,21 +206,6 @@ def opened(kind: str, namespace: str, hour: int, raw: bytes) -> Packed:
     if (blob.kind, blob.namespace, its_hour) != (kind, namespace, hour):
         raise Damaged("it stands at the key of another one")
     return blob
-
-
-def _checked(query: Query) -> Optional[List[str]]:
-    """Namespaces to look into, None = all. Raises NoHistory for what cannot be asked."""
-    if query.metric not in TABLE:
-        raise NoHistory(f"there is no metric {query.metric[:80]!r}: see docs/metrics.md")
-    if query.level not in LEVELS:
-        raise NoHistory(f"there is no level {query.level[:80]!r}: {', '.join(LEVELS)}")
-    if not query.begin < query.end:
-        raise NoHistory("the time that is asked for ends before it begins")
-    if query.level not in _IN_NAMESPACES:
-        return [""] if query.allowed is None else []  # nodes are for whoever may see every namespace
-    if query.allowed is None:
-        return [query.namespace] if query.namespace else None
-    return [one for one in sorted(set(query.allowed)) if one and query.namespace in ("", one)]
 
 
 class _Plan(NamedTuple):

@@ -11,8 +11,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, List, Optional, Tuple
 
+from krm.server.accounts import Accounts, BadAccounts
 from krm.server.app import App
 from krm.server.audit import Audit, CannotWrite
+from krm.server.classic import Classic
 from krm.server.gates import CHOICES, BadGate, Gates, GateSettings
 from krm.server.hub import Hub
 from krm.server.identity import Gate
@@ -25,11 +27,21 @@ from krm.server.routes import Route
 from krm.server.serving import Serving
 from krm.server.streams import Streams
 from krm.server.tls import BadCertificates, Certificates
+from krm.stage.classic import account
 from krm.stage.common import LEVELS
 from krm.stage.runner import configure_logging, die_with_parent
-from krm.stage.settings import parse_choice, parse_flag, parse_listed, parse_names, parse_settings, setting
+from krm.stage.settings import (
+    BadSetting,
+    parse_choice,
+    parse_flag,
+    parse_listed,
+    parse_names,
+    parse_settings,
+    setting,
+)
 from krm.store.connect import connect
 from krm.store.errors import StoreError
+from krm.store.history.asked import NoHistory, Query, Ranged, Totalled
 
 if TYPE_CHECKING:
     from krm.server.listening import Port
@@ -81,6 +93,21 @@ class Settings:
     audience: Optional[Tuple[str, ...]] = setting(
         None, "Tokens must be meant for one of these; else for the API server itself.", parse_names
     )
+    api_username: str = setting(
+        "",
+        "Name of the one account of POST /api/<metric>, which sees every namespace; without it API_USERNAME, and"
+        " API_USERNAME_FILE for the path of a file. Without any account POST /api answers 401 to all.",
+    )
+    api_password_file: str = setting(
+        "", "File of its password; without it KRM_API_PASSWORD, API_PASSWORD_FILE or API_PASSWORD."
+    )
+    api_accounts: str = setting(
+        "", 'File of more accounts that see some namespaces, a line NAME,PASSWORD,"NAMESPACE NAMESPACE" each.'
+    )
+    no_kubernetes_root: bool = setting(
+        False, "Serve the Kubernetes API below /clusters/NAME alone, so that all of /api/ is POST /api/<metric>'s.",
+        parse_flag,
+    )  # fmt: skip
     audit_log: str = setting("", "File of one JSON line a request; - is standard output.")
     memory: int = setting(1024, "MiB of kept answers at most; of large ones on their way half as much.", _mebibytes)
     log_level: str = setting("INFO", ", ".join(LEVELS) + ".", parse_choice(*LEVELS))
@@ -100,10 +127,16 @@ def main() -> int:
     try:
         _fit_together(settings)
         certificates = _certificates(settings)
+        own = account(os.environ, settings.api_username, settings.api_password_file)
+        if own.note:
+            log.warning("%s", own.note)
+        accounts = Accounts(settings.api_accounts, own[:2])
         if not listening.is_loopback(settings.address):
             _fit_for_others(settings, certificates)
-        return listening.run(_serve(settings, certificates))
-    except (StoreError, BadGate, BadCertificates, CannotWrite, listening.CannotListen, Refused) as error:
+        return listening.run(_serve(settings, certificates, accounts))
+    except (
+        StoreError, BadGate, BadCertificates, BadSetting, BadAccounts, CannotWrite, listening.CannotListen, Refused,
+    ) as error:  # fmt: skip
         print(f"krm server: {error}", file=sys.stderr)
         return 1
 
@@ -145,7 +178,7 @@ def _fit_for_others(settings: Settings, certificates: Optional[Certificates]) ->
         )
 
 
-async def _serve(settings: Settings, certificates: Optional[Certificates]) -> int:
+async def _serve(settings: Settings, certificates: Optional[Certificates], accounts: Accounts) -> int:
     from krm.server.listening import Port
 
     loop = asyncio.get_running_loop()
@@ -159,6 +192,8 @@ async def _serve(settings: Settings, certificates: Optional[Certificates]) -> in
     ports = [Port(app, settings.address, settings.port, certificates.context if certificates else None)]
     if settings.health_port:
         ports.append(Port(app.health, settings.health_address, settings.health_port))
+    app.classic = Classic(_Away(), accounts)
+    app.kubernetes_root = not settings.no_kubernetes_root
     app.audit = Audit(settings.audit_log) if settings.audit_log else None
     loop.add_signal_handler(signal.SIGHUP, _hang_up, loop, certificates, app.audit)
     metrics = Metrics(kept)
@@ -183,11 +218,22 @@ async def _serve(settings: Settings, certificates: Optional[Certificates]) -> in
         looking.cancel()
     gates.close()
     past.close()
+    app.classic.close()
     for hub in hubs:
         hub.stop()
     if app.audit is not None:
         app.audit.close()
     return 0
+
+
+class _Away:
+    """Until the history's reader is here: there is none."""
+
+    def range(self, query: Query) -> Ranged:  # noqa: ARG002
+        raise NoHistory("no collector keeps a history here")
+
+    def totals(self, query: Query) -> Totalled:  # noqa: ARG002
+        raise NoHistory("no collector keeps a history here")
 
 
 def _add(app: App, serving: Serving, gate: Gate, past: Past, metrics: Metrics) -> None:

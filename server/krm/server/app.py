@@ -6,7 +6,9 @@ import logging
 import time
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
+from krm.server import classic
 from krm.server.audit import Audit
+from krm.server.classic import Classic
 from krm.server.identity import Gate
 from krm.server.kubernetes import KubernetesApi
 from krm.server.limits import refusal
@@ -14,7 +16,7 @@ from krm.server.nowhere import Nowhere
 from krm.server.people import for_people
 from krm.server.routes import Route, Routes
 from krm.server.serving import Serving
-from krm.server.statuses import ApiError
+from krm.server.statuses import ApiError, page_not_found
 from krm.server.streams import Streams
 from krm.server.web import SLOW_AFTER, Answer, Receive, Reply, Request, Scope, Send, SlowReader, of_error, send
 
@@ -35,6 +37,9 @@ class App:
         # Told of each request, the code of its answer, and the seconds until that was ready.
         self.seen: List[Callable[[Request, int, float], None]] = []
         self.audit: Optional[Audit] = None  # where each request is written down
+        self.classic: Optional[Classic] = None  # the POST API; None = there is none
+        # Whether the Kubernetes API of the first cluster stands at the root too, and not only below its name.
+        self.kubernetes_root = True
         self._default, self._ready = default, ready
 
     def add(
@@ -95,11 +100,17 @@ class App:
             health = self._health(request.path)
             if health is not None:
                 return health
+            at_root = not request.path.startswith(PREFIX)
+            if at_root and self.classic and classic.answers(request.method, request.path, self.kubernetes_root):
+                request.cluster = self._default
+                return await self.classic.answer(request)
             request.cluster, request.path = cluster, path = self._cluster(request.path)
             api, routes = (self.apis[cluster], self.routes[cluster]) if cluster else self._nowhere
             beside = routes.find(path)
             if beside is not None:
                 return await routes.answer(request, *beside)
+            if at_root and not self.kubernetes_root:
+                raise page_not_found()
             return await self._kubernetes(api, request)
         except ApiError as error:
             return of_error(error)

@@ -15,16 +15,15 @@ import csv
 import hashlib
 import io
 import logging
-import os
 import secrets
-import stat
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Tuple
 
 from krm.model.kinds import parse_kind
 from krm.server.credentials import bearer, with_group
 from krm.server.identity import Attributes, Gate, User, refused
 from krm.server.impersonation import impersonated
+from krm.server.secretfile import Signature, Unfit, changed, content
 from krm.server.statuses import unauthorized, unavailable
 from krm.server.web import Request
 
@@ -123,7 +122,7 @@ class TokenFile(Gate):
         self._key = secrets.token_bytes(32)
         self._users: Dict[bytes, User] = {}
         self._reads: Dict[str, Entry] = {}
-        self._seen: Optional[Tuple[int, ...]] = None
+        self._seen: Signature = ()
         self._broken = ""
         self._look_at = clock() + LOOK_EVERY
         self._read()
@@ -156,11 +155,7 @@ class TokenFile(Gate):
         now = self._clock()
         if now >= self._look_at:
             self._look_at = now + LOOK_EVERY
-            try:
-                changed = _signature(os.stat(self._path)) != self._seen
-            except OSError:
-                changed = True
-            if changed:
+            if changed(self._path, self._seen):
                 self._read()
         if self._broken:
             raise unavailable("krm cannot read who may read what: its log says why", 5)
@@ -168,59 +163,15 @@ class TokenFile(Gate):
     def _read(self) -> None:
         """The file as it is; broken, it lets nobody in."""
         before = self._broken
-        self._users, self._reads, self._broken, self._seen = {}, {}, "", None
+        self._users, self._reads, self._broken, self._seen = {}, {}, "", ()
         try:
-            text, self._seen = _content(self._path)
+            text, self._seen = content(self._path, MAX_FILE, "--token-file")
             rows = parse(text)
             if not rows:
                 raise BadTokenFile("it has no line that lets anyone in")
             self._users = {self._digest(token): entry.user for token, entry in rows}
             self._reads = {entry.user.name: entry for _, entry in rows}
-        except BadTokenFile as error:
+        except (BadTokenFile, Unfit) as error:
             self._broken = f"token file {self._path}: {error}"
             if self._broken != before:
                 log.error("%s: nobody is let in until it is corrected", self._broken)
-
-
-def _content(path: str) -> Tuple[str, Tuple[int, ...]]:
-    """The text, and what tells this file from a changed one. Raises BadTokenFile."""
-    try:
-        # Without O_NONBLOCK a FIFO would hold the server until somebody writes into it.
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        raise BadTokenFile(f"it cannot be opened ({type(error).__name__}): check --token-file") from None
-    try:
-        found = os.fstat(number)
-        if not stat.S_ISREG(found.st_mode):
-            raise BadTokenFile("it is no regular file")
-        if found.st_mode & 0o027:
-            raise BadTokenFile("others may read it or its group may write it: chmod 600")
-        if found.st_uid not in (0, os.geteuid()):
-            raise BadTokenFile("it belongs to another user than the one that krm runs as")
-        raw = _read_all(number)
-    except OSError as error:
-        raise BadTokenFile(f"it cannot be read ({type(error).__name__})") from None
-    finally:
-        os.close(number)
-    if len(raw) > MAX_FILE:
-        raise BadTokenFile(f"it has more than {MAX_FILE} bytes")
-    try:
-        return raw.decode("utf-8"), _signature(found)
-    except UnicodeDecodeError:
-        raise BadTokenFile("it is no UTF-8 text") from None
-
-
-def _read_all(number: int) -> bytes:
-    """At most a byte more than MAX_FILE."""
-    pieces, size = [], 0
-    while size <= MAX_FILE:
-        piece = os.read(number, MAX_FILE + 1 - size)
-        if not piece:
-            break
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
-
-
-def _signature(found: os.stat_result) -> Tuple[int, ...]:
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

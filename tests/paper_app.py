@@ -117,20 +117,31 @@ class PaperApp:
         next(iter(self.catalogs.values())).add(replica)
         return replica
 
-    def ask(self, target: str, method: str = "GET", headers: Sequence[Tuple[str, str]] = ()) -> Got:
-        """One request; `target` as it stands in the request line."""
+    def ask(
+        self,
+        target: str,
+        method: str = "GET",
+        headers: Sequence[Tuple[str, str]] = (),
+        body: Sequence[bytes] = (),
+        peer: str = "127.0.0.1",
+    ) -> Got:
+        """One request; `target` as it stands in the request line, `body` in the pieces that come."""
         path, _, query = target.partition("?")
         sent: List[Dict[str, Any]] = []
+        pieces = list(body)
 
         async def send(message: Dict[str, Any]) -> None:
             sent.append(message)
 
         async def receive() -> Dict[str, Any]:
+            if pieces:
+                piece = pieces.pop(0)
+                return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
             return {"type": "http.disconnect"}
 
         scope = {
             "type": "http", "method": method, "path": unquote(path), "raw_path": path.encode(),
-            "query_string": query.encode(), "client": ("127.0.0.1", 1), "state": {},
+            "query_string": query.encode(), "client": (peer, 1), "state": {},
             "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
         }  # fmt: skip
         asyncio.run(self.app(scope, receive, send))

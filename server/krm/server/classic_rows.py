@@ -26,7 +26,6 @@ TYPES = {CONTAINER: "pod_container", POD: "pod", NAMESPACE: "ns", NODE: "node"}
 SYSTEM = "kube-system"
 # Points are read from the newest on, in windows that grow: 100 of them are mostly in the first.
 FIRST_WINDOW, GROWTH = 300.0, 4.0
-MOST_WINDOWS = 16
 # Seconds that a clock of a source may be ahead of ours: points beyond that are not looked for.
 AHEAD = 3600.0
 
@@ -133,14 +132,10 @@ class _Points:
 def windows(asked: Asked) -> Iterator[Tuple[float, float]]:
     """The asked time in pieces [begin, end), the newest first."""
     end, size = min(asked.end, asked.now + AHEAD), FIRST_WINDOW
-    for _ in range(MOST_WINDOWS):
-        if end <= asked.begin:
-            return
+    while end > asked.begin:
         begin = max(asked.begin, end - size)
         yield begin, end
         end, size = begin, size * GROWTH
-    if end > asked.begin:
-        yield asked.begin, end
 
 
 # Sums

@@ -1,0 +1,184 @@
+"""The POST API as people ask it: curl itself, over a real port, and the server as a process with its settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Iterator, List, Tuple
+
+import pytest
+from kept_cluster import KeptCluster, pod
+from krm.server import listening
+from server.classic_bench import Bench
+from server_process import command, running, tell_facts
+
+NAME, PASSWORD = ("-H", "X-USERNAME: sifac"), ("-H", "X-PASSWORD: hunter2")
+EXAMPLE = """{
+  "agg":"pod-by-namespace",
+  "timeBeginInterval": "2017-12-01",
+  "timeEndInterval": "2017-12-31"
+}"""
+
+
+def curl(*arguments: str) -> Tuple[int, Any]:
+    """The status and the JSON of its answer."""
+    if shutil.which("curl") is None:
+        message = "there is no curl: apt-get install curl"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+    done = subprocess.run(
+        ["curl", "-sS", "--max-time", "20", "-w", "\n%{http_code}", *arguments],
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    body, _, status = done.stdout.rpartition("\n")
+    return int(status), json.loads(body)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A server with a history, on a port of its own, in a thread of this process."""
+    bench, ready = Bench(), threading.Event()
+    ports: List[listening.Port] = []
+
+    def serve() -> None:
+        async def run() -> int:
+            ports.append(listening.Port(bench.app.app, "127.0.0.1", 0))
+            ready.set()
+            await ports[0].serve()
+            return 0
+
+        listening.run(run())
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    yield ports[0].url
+    ports[0].stop()
+    thread.join(10)
+
+
+def test_the_example_of_the_classic_applications_readme(url: str) -> None:
+    arguments = ("-X", "POST", f"{url}/api/cpu/usage_rate", *PASSWORD, *NAME, "-d", EXAMPLE)
+    assert curl(*arguments) == (200, {"code": 200, "message": "Query returns empty set"})
+    newer = EXAMPLE.replace("2017-12-01", "2018-01-01").replace("2017-12-31", "2018-01-02")
+    assert curl(*arguments[:-1], newer) == (
+        200,
+        [{"time": "2018-01-01T00:00:00Z", "sum": 6090, "namespace_name": "default", "pod_name": "web-0"}],
+    )
+
+
+@pytest.mark.parametrize(
+    "how", [("-d", ""), ("-X", "POST"), ("-X", "POST", "-H", "Content-Type: application/json")]
+)
+def test_a_post_without_a_body_has_the_defaults(url: str, how: Tuple[str, ...]) -> None:
+    status, rows = curl(*how, f"{url}/api/cpu/usage_rate", *NAME, *PASSWORD)
+    assert (status, [row["value"] for row in rows]) == (200, [103, 102, 101, 100])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("/api/cpu/usage_rate",), 400, "Bad request"),
+        (("-X", "PUT", "-d", "{}", "/api/cpu/usage_rate", *NAME, *PASSWORD), 400, "Bad request"),
+        (("-d", "{}", "/api/cpu/usage_rate"), 401, "You are not authorized"),
+        (("-d", "{}", "/api/cpu/usage_rate", *NAME), 401, "You are not authorized"),
+        (("-d", "{}", "/api/cpu/usage_rate", *NAME, "-H", "X-PASSWORD: x"), 401,
+         "Username and password is not recognized"),
+        (("-d", "{}", "/api/", *NAME, *PASSWORD), 404, "Request not found"),
+        (("-d", "{}", "/api/cpu/used", *NAME, *PASSWORD), 404, "Request not found"),
+        (("-d", "limit=1", "/api/uptime", *NAME, *PASSWORD), 400, "the body is no JSON"),
+        (("-d", "{}", "/api/uptime", *NAME, *PASSWORD), 200, "Query returns empty set"),
+    ],
+)  # fmt: skip
+def test_errors(url: str, arguments: Tuple[str, ...], code: int, message: str) -> None:
+    told = curl(*[url + one if one.startswith("/") else one for one in arguments])
+    assert told == (code, {"code": code, "message": message})
+
+
+def test_a_body_of_megabytes_is_refused_and_the_next_request_is_answered(url: str, tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    large.write_bytes(b" " * 2_000_000)
+    post = (f"{url}/api/uptime", *NAME, *PASSWORD)
+    for chunked in ((), ("-H", "Transfer-Encoding: chunked")):
+        status, told = curl(*post, "--data-binary", f"@{large}", *chunked)
+        assert (status, told["code"]) == (413, 413)
+        assert curl(*post, "-d", "{}")[0] == 200
+
+
+# As a process
+
+
+@pytest.fixture
+def pods(kept: KeptCluster) -> KeptCluster:
+    kept.kind("pods", {"default/a": pod()})
+    tell_facts(kept)
+    return kept
+
+
+def asked(url: str, name: str, password: str) -> Tuple[int, str]:
+    status, told = curl(
+        "-d", "{}", f"{url}/api/uptime", "-H", f"X-USERNAME: {name}", "-H", f"X-PASSWORD: {password}"
+    )
+    return status, told["message"]
+
+
+AWAY, WRONG = (500, "Can't connect to influxdb"), (401, "Username and password is not recognized")
+
+
+def test_accounts_of_the_environment_of_files_and_of_flags(pods: KeptCluster, tmp_path: Path) -> None:
+    """Nobody keeps a history here: who is let in is told so."""
+    secret, file = tmp_path / "password", tmp_path / "accounts.csv"
+    secret.write_text("of-a-file\n")
+    file.write_text("team,a-longer-one,default\n")
+    file.chmod(0o600)
+    with running(pods) as server:
+        assert asked(server.url, "root", "root") == WRONG
+    classic = {"API_USERNAME": "root", "API_PASSWORD": "root"}
+    with running(pods, "--api-accounts", str(file), environment=classic) as server:
+        assert asked(server.url, "root", "root") == AWAY
+        assert asked(server.url, "team", "a-longer-one") == AWAY
+        assert asked(server.url, "team", "root") == WRONG
+        assert not any("root" in line or "longer" in line for line in server.lines)
+    with running(pods, "--api-username", "me", "--api-password-file", str(secret), environment=classic) as server:
+        assert asked(server.url, "me", "of-a-file") == AWAY
+        assert asked(server.url, "root", "root") == WRONG
+    files = {"API_USERNAME": "root", "API_PASSWORD_FILE": str(secret), "KRM_NO_KUBERNETES_ROOT": "true"}
+    with running(pods, environment=files) as server:
+        assert asked(server.url, "root", "of-a-file") == AWAY
+        assert curl(f"{server.url}/api/v1/pods") == (400, {"code": 400, "message": "Bad request"})
+        assert curl(f"{server.url}/clusters/{pods.name}/api/v1/pods")[0] in (200, 503)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        (["--api-accounts", "/no/file"], {}, "accounts /no/file: it cannot be opened"),
+        (["--api-username", "me"], {}, "--api-password-file or API_PASSWORD is missing"),
+        ([], {"API_PASSWORD": "x", "API_PASSWORD_FILE": "y"}, "are both set: which one is meant?"),
+        ([], {"API_USERNAME_FILE": "/no/file"}, "/no/file: it cannot be read"),
+    ],
+)
+def test_what_accounts_are_refused_at_the_start(
+    kept: KeptCluster, arguments: List[str], environment: Any, said: str
+) -> None:
+    done = subprocess.run(
+        command(kept, *arguments), capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
+    )
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_help_says_where_accounts_come_from_and_that_one_sees_everything() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "krm.server", "--help"], capture_output=True, text=True, timeout=60
+    )
+    for wanted in ("API_USERNAME", "API_PASSWORD", "sees every namespace", "401 to all", "--api-accounts"):
+        assert wanted in " ".join(done.stdout.split())

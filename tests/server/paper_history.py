@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Tuple
 
 from krm.model.measures import Subject
 from krm.model.metrics import COUNTER, TABLE
-from krm.store.history.asked import STEP, Extent, NoHistory, Query, Ranged, Series, Total, Totalled
+from krm.store.history.asked import STEP, Extent, NoHistory, Query, Ranged, Series, TooMuch, Total, Totalled
 
 
 class PaperHistory:
@@ -16,6 +16,7 @@ class PaperHistory:
     def __init__(self) -> None:
         self.asked: List[Query] = []
         self.away: Optional[NoHistory] = None
+        self.too_much: Tuple[str, ...] = ()  # levels of which a total is more than one answer may hold
         self.kept_from = 0.0
         self.notes: Tuple[str, ...] = ()
         self._points: Dict[Tuple[str, Subject], Dict[float, float]] = {}
@@ -34,9 +35,14 @@ class PaperHistory:
             if times:
                 grid = [times[0] + n * STEP for n in range(int((times[-1] - times[0]) / STEP) + 1)]
                 found.append(Series(subject, grid, [points.get(at, math.nan) for at in grid]))
-        return Ranged(found, self._extent(begin, query.end))
+        extent = self._extent(begin, query.end)
+        if begin > query.begin:
+            extent = extent._replace(notes=(*extent.notes, "points are kept for a day"))
+        return Ranged(found, extent)
 
     def totals(self, query: Query) -> Totalled:
+        if query.level in self.too_much:
+            raise TooMuch("more sums than one answer may hold")
         found = []
         for subject, points in self._chosen(query):
             held = {at: v for at, v in sorted(points.items()) if query.begin <= at < query.end and math.isfinite(v)}

@@ -8,12 +8,20 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, Iterator, List, Tuple
 
 import pytest
 from kept_cluster import KeptCluster, pod
+from krm.collector import certificate
+from krm.collector.endpoint import Server as Endpoint
+from krm.model.measures import Covers, Sample, Subject
 from krm.server import listening
+from krm.store.connect import connect
+from krm.store.history.local import LocalHistory
+from krm.store.latest import CollectorState
+from krm.store.latest_writer import LatestWriter, Turn
 from server.classic_bench import Bench
 from server_process import command, running, tell_facts
 
@@ -154,6 +162,41 @@ def test_accounts_of_the_environment_of_files_and_of_flags(pods: KeptCluster, tm
         assert asked(server.url, "root", "of-a-file") == AWAY
         assert curl(f"{server.url}/api/v1/pods") == (400, {"code": 400, "message": "Bad request"})
         assert curl(f"{server.url}/clusters/{pods.name}/api/v1/pods")[0] in (200, 503)
+
+
+def test_a_process_reads_the_collectors_history(pods: KeptCluster, tmp_path: Path) -> None:
+    """The collector's own endpoint over a file, found by what stands in Redis."""
+    history = LocalHistory(str(tmp_path / "history"))
+    now = time.time()
+    cpu = Subject("default", "web-0", "u1", node="n1")
+    for turn in range(80):
+        at = now - 1200 + 15 * turn
+        history.record([Sample(cpu, at, {"cpu/usage_rate": 200.0}, "kubelet/resource", 15.0)], at)
+    endpoint = Endpoint(history, None, "of the collector", certificate.made(), ("127.0.0.1", 0))
+    token = tmp_path / "token"
+    token.write_text("of the collector\n")
+    tell_history(pods, endpoint.address, endpoint.digest)
+    environment = {"API_USERNAME": "sifac", "API_PASSWORD": "hunter2"}
+    try:
+        with running(pods, "--history-token-file", str(token), environment=environment) as server:
+            post = (f"{server.url}/api/cpu/usage_rate", *NAME, *PASSWORD, "-d")
+            status, rows = curl(*post, '{"limit":3}')
+            assert (status, [(row["value"], row["pod_name"]) for row in rows]) == (200, [(200, "web-0")] * 3)
+            status, (row,) = curl(*post, '{"agg":"all-namespace","timeBeginInterval":"now-10m"}')
+            assert (status, row["namespace_name"]) == (200, "default")
+            assert row["sum"] == pytest.approx(200 * 600, rel=0.05)  # its end is the newest sample
+            endpoint.close()
+            assert curl(*post, "{}") == (500, {"code": 500, "message": "Can't connect to influxdb"})
+            assert not any("of the collector" in line for line in server.lines)
+    finally:
+        endpoint.close()
+        history.close()
+
+
+def tell_history(kept: KeptCluster, address: str, digest: str) -> None:
+    writer = LatestWriter(connect(kept.url, name="collector"), kept.name)
+    assert writer.take()
+    writer.write(Turn({}, {}, {}, CollectorState(address, digest, 4.0, (), {}, (), Covers(1, 1, "nodes"))))
 
 
 @pytest.mark.parametrize(

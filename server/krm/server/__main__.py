@@ -27,7 +27,7 @@ from krm.server.routes import Route
 from krm.server.serving import Serving
 from krm.server.streams import Streams
 from krm.server.tls import BadCertificates, Certificates
-from krm.stage.classic import account
+from krm.stage.classic import account, read_value
 from krm.stage.common import LEVELS
 from krm.stage.runner import configure_logging, die_with_parent
 from krm.stage.settings import (
@@ -41,7 +41,8 @@ from krm.stage.settings import (
 )
 from krm.store.connect import connect
 from krm.store.errors import StoreError
-from krm.store.history.asked import NoHistory, Query, Ranged, Totalled
+from krm.store.history.collected import Collected
+from krm.store.history.remote import RemoteHistory
 
 if TYPE_CHECKING:
     from krm.server.listening import Port
@@ -104,6 +105,7 @@ class Settings:
     api_accounts: str = setting(
         "", 'File of more accounts that see some namespaces, a line NAME,PASSWORD,"NAMESPACE NAMESPACE" each.'
     )
+    history_token_file: str = setting("", "File of the token that opens the collector's history.")
     no_kubernetes_root: bool = setting(
         False, "Serve the Kubernetes API below /clusters/NAME alone, so that all of /api/ is POST /api/<metric>'s.",
         parse_flag,
@@ -192,7 +194,8 @@ async def _serve(settings: Settings, certificates: Optional[Certificates], accou
     ports = [Port(app, settings.address, settings.port, certificates.context if certificates else None)]
     if settings.health_port:
         ports.append(Port(app.health, settings.health_address, settings.health_port))
-    app.classic = Classic(_Away(), accounts)
+    token = read_value(settings.history_token_file) if settings.history_token_file else ""
+    app.classic = Classic(RemoteHistory(Collected(database, settings.cluster[0]), token), accounts)
     app.kubernetes_root = not settings.no_kubernetes_root
     app.audit = Audit(settings.audit_log) if settings.audit_log else None
     loop.add_signal_handler(signal.SIGHUP, _hang_up, loop, certificates, app.audit)
@@ -224,16 +227,6 @@ async def _serve(settings: Settings, certificates: Optional[Certificates], accou
     if app.audit is not None:
         app.audit.close()
     return 0
-
-
-class _Away:
-    """Until the history's reader is here: there is none."""
-
-    def range(self, query: Query) -> Ranged:  # noqa: ARG002
-        raise NoHistory("no collector keeps a history here")
-
-    def totals(self, query: Query) -> Totalled:  # noqa: ARG002
-        raise NoHistory("no collector keeps a history here")
 
 
 def _add(app: App, serving: Serving, gate: Gate, past: Past, metrics: Metrics) -> None:

@@ -18,7 +18,7 @@ from krm.model.gojson import written
 from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD, Subject
 from krm.model.metrics import Metric
 from krm.server.classic_asked import ALL_NAMESPACE, ALL_POD, MOST_POINTS, POD_BY_NAMESPACE, POINTS, Asked
-from krm.store.history.asked import STEP, Extent, History, Query, Total
+from krm.store.history.asked import STEP, Extent, History, Query, TooMuch, Total
 
 # What Heapster called the levels.
 TYPES = {CONTAINER: "pod_container", POD: "pod", NAMESPACE: "ns", NODE: "node"}
@@ -83,7 +83,7 @@ class _Points:
         self._most = min(asked.limit, MOST_POINTS)
         self._notes: List[str] = []
         self._as_of: Optional[float] = None
-        self._kept_from: Optional[float] = None  # Unix seconds: no points before it are kept; None = not met yet
+        self._is_oldest = False  # whether no older points are kept than were read
 
     def read(self) -> Found:
         of_nodes = self._levels == (NODE,)
@@ -93,10 +93,8 @@ class _Points:
         found: List[_Point] = []
         for begin, end in windows(self._asked):
             found += heapq.nsmallest(self._most - len(found), self._window(begin, end, of_nodes))
-            if len(found) >= self._most or self._kept_from is not None:
+            if len(found) >= self._most or self._is_oldest:
                 break
-        if self._kept_from is not None and len(found) < self._most:
-            self._notes.append(f"no points before {times.write(self._kept_from)} are kept: ask for a sum")
         if self._asked.limit > MOST_POINTS and len(found) >= MOST_POINTS:
             self._notes.append(f"more than {MOST_POINTS} points are not given at once: ask for less time, or a sum")
         return Found([self._row(one) for one in found], tuple(dict.fromkeys(self._notes)), self._as_of)
@@ -108,8 +106,7 @@ class _Points:
             ranged = self._history.range(query)
             self._notes += ranged.extent.notes
             self._as_of = _later(self._as_of, ranged.extent)
-            if ranged.extent.begin > begin + STEP:
-                self._kept_from = ranged.extent.begin
+            self._is_oldest = self._is_oldest or ranged.extent.begin > begin + STEP
             for series in counted_once(ranged.series, lambda one: one.subject):
                 for at, value in zip(series.times, series.values):
                     if math.isfinite(value):
@@ -147,7 +144,14 @@ def _sums(history: History, asked: Asked, allowed: Optional[Tuple[str, ...]]) ->
         note = f"{asked.metric.name} is not measured of pods: there is no such sum"
         return Found([], (note,), None)
     query = Query(asked.metric.name, level, asked.begin, asked.end, asked.namespace, allowed=allowed)
-    totalled = history.totals(query)
+    notes: Tuple[str, ...] = ()
+    try:
+        totalled = history.totals(query)
+    except TooMuch:
+        if asked.agg != ALL_NAMESPACE or NAMESPACE not in asked.metric.levels:
+            raise
+        totalled = history.totals(query._replace(level=NAMESPACE))
+        notes = ("there are too many pods to add up: these are the sums that were taken of each namespace",)
     groups: Dict[Tuple[str, ...], List[float]] = {}
     for total in counted_once(totalled.totals, lambda one: one.subject):
         if asked.agg == ALL_NAMESPACE and total.subject.namespace == SYSTEM:
@@ -159,7 +163,7 @@ def _sums(history: History, asked: Asked, allowed: Optional[Tuple[str, ...]]) ->
         {"time": begin, "sum": number(math.fsum(sums)), **dict(zip(names, group))}
         for group, sums in sorted(groups.items())
     ]
-    return Found(rows, tuple(dict.fromkeys(totalled.extent.notes)), _later(None, totalled.extent))
+    return Found(rows, tuple(dict.fromkeys(notes + totalled.extent.notes)), _later(None, totalled.extent))
 
 
 _NAMES = {
@@ -192,7 +196,7 @@ def counted_once(rows: Iterable[Any], subject_of: Callable[[Any], Subject]) -> L
 
 def number(value: float) -> float:
     """As JSON is to show it: whole where it is whole, as InfluxDB gave counts and bytes."""
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return int(value) if float(value).is_integer() and abs(value) < 2**53 else value
 
 
 def _later(as_of: Optional[float], extent: Extent) -> Optional[float]:

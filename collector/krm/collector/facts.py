@@ -33,6 +33,8 @@ class PodFacts(NamedTuple):
     containers: Tuple[ContainerFacts, ...]
     annotations: Mapping[str, str]  # those of scraping alone
     ready: bool
+    app: str = ""  # what it says it is: label app.kubernetes.io/name, else app
+    port: int = 0  # the one TCP port that it declares; 0 = none, or several
 
     @property
     def running(self) -> Tuple[str, ...]:
@@ -52,6 +54,7 @@ class NodeFacts(NamedTuple):
 def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
     """Of an object as the API server gives it; what has another type than the schema's reads as absent."""
     metadata, spec, status = mapping(pod.get("metadata")), mapping(pod.get("spec")), mapping(pod.get("status"))
+    labels = mapping(metadata.get("labels"))
     statuses = [
         *rows(status.get("initContainerStatuses")),
         *rows(status.get("containerStatuses")),
@@ -68,6 +71,8 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
         containers=tuple(_container(one) for one in statuses),
         annotations=_annotations(mapping(metadata.get("annotations"))),
         ready=_condition(status, "Ready"),
+        app=text(labels.get("app.kubernetes.io/name")) or text(labels.get("app")),
+        port=_port(spec),
     )
 
 
@@ -89,6 +94,12 @@ def _container(status: Mapping[str, Any]) -> ContainerFacts:
     started = times.known(mapping(running).get("startedAt")) if isinstance(running, dict) else None
     # A running container whose start is not told runs all the same.
     return ContainerFacts(text(status.get("name")), (started or 0.0) if isinstance(running, dict) else None)
+
+
+def _port(spec: Mapping[str, Any]) -> int:
+    ports = [port for one in rows(spec.get("containers")) for port in rows(one.get("ports"))]
+    numbers = {integer(port.get("containerPort")) for port in ports if port.get("protocol", "TCP") == "TCP"}
+    return numbers.pop() if len(numbers) == 1 else 0
 
 
 def _annotations(found: Mapping[str, Any]) -> Dict[str, str]:

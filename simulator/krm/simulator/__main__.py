@@ -10,12 +10,15 @@ import ssl
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import List, Optional, Tuple
 
 from .access import Access
 from .churn import Churn
 from .kubeconfig import make_certificate, server_context, write_kubeconfig
+from .kubelet_paper import Paper
+from .kubelets import Kubelets
 from .populate import populate
 from .routes import Timing
 from .server import Server
@@ -45,6 +48,14 @@ def arguments(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add("--tls", action="store_true", help="serve https with a certificate made by the openssl command")
     add("--tls-cert", type=Path, help="serve https with this certificate (PEM)")
     add("--tls-key", type=Path, help="its key (PEM)")
+    add(
+        "--kubelets",
+        choices=("no", "http", "https"),
+        default="no",
+        help="serve one a node, each on a port",
+    )
+    add("--kubelet-ca-out", type=Path, metavar="FILE", help="write the certificate (PEM) that https kubelets have")
+    add("--housekeeping", type=float, default=10.0, help="seconds between two samples of a kubelet; 0: always live")
     return parser.parse_args(argv)
 
 
@@ -60,7 +71,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     with tempfile.TemporaryDirectory(prefix="krm-simulator-") as folder:
         tls, ca = _tls(options, Path(folder))
         timing = Timing(too_large_wait=options.too_large_wait, bookmark=options.bookmark_every)
-        with Server(world, options.port, tls, access, timing) as server:
+        with ExitStack() as running:
+            kubelets = _kubelets(options, world, tls, ca, access, running)
+            server = running.enter_context(Server(world, options.port, tls, access, timing))
+            server.control.kubelets = kubelets
             churn = Churn(world, options.churn, seed=options.seed).start()
             server.control.churn = churn
             if options.kubeconfig_out:
@@ -88,6 +102,26 @@ def _tls(options: argparse.Namespace, folder: Path) -> Tuple[Optional[ssl.SSLCon
         return None, None
     certificate, key = make_certificate(folder)
     return server_context(certificate, key), certificate
+
+
+def _kubelets(
+    options: argparse.Namespace,
+    world: World,
+    tls: Optional[ssl.SSLContext],
+    ca: Optional[Path],
+    access: Optional[Access],
+    running: ExitStack,
+) -> Optional[Kubelets]:
+    """A kubelet for each node, with the API server's certificate and tokens where it has them."""
+    if options.kubelets == "no":
+        return None
+    secured = (tls or True) if options.kubelets == "https" else False
+    kubelets = running.enter_context(Kubelets((), secured, access, world.clock))
+    running.enter_context(Paper(world, kubelets, options.seed, options.housekeeping))
+    certificate = kubelets.ca or ca
+    if options.kubelet_ca_out and certificate:
+        options.kubelet_ca_out.write_bytes(certificate.read_bytes())
+    return kubelets
 
 
 def _wait(done: threading.Event, world: World, parent: int, seconds: float, compact_every: float) -> None:

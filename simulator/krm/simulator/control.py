@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional
 from .access import Rule
 from .faults import ANY, COUNTED, LASTING
 from .history import Change
+from .kubelet_control import command, describe
 from .messages import PLAIN, Answer, Request
 from .wire import Object, dumps
 from .world import Conflict
@@ -18,17 +19,19 @@ from .writes import mark_deleted
 
 if TYPE_CHECKING:
     from .churn import Churn
+    from .kubelets import Kubelets
     from .server import Server
 
 LINES = "application/x-ndjson"
 
 
 class Control:
-    """One a server. `churn` is set by whoever runs one."""
+    """One a server. `churn` and `kubelets` are set by whoever runs them."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.world = server, server.world
         self.churn: Optional[Churn] = None
+        self.kubelets: Optional[Kubelets] = None
         self._posts: Dict[str, Callable[[Object], Object]] = {
             "churn": self._churn,
             "fault": self._fault,
@@ -36,6 +39,7 @@ class Control:
             "mutate": self._mutate,
             "kinds": self._kinds,
             "access": self._access,
+            "kubelets": lambda asked: command(self._all_kubelets(), asked),
             "pause": self._pause,
         }
 
@@ -64,6 +68,8 @@ class Control:
         if name == "requests":
             rows = [{"method": m, "path": p, "count": n} for (m, p), n in sorted(self.server.requests.items())]
             return Answer(body=dumps({"requests": rows}) + b"\n")
+        if name == "kubelets":
+            return Answer(body=dumps(describe(self._all_kubelets())) + b"\n")
         if name == "":
             return Answer(body=dumps(self.summary()) + b"\n")
         return Answer(404, b"404 page not found\n", PLAIN)
@@ -178,6 +184,11 @@ class Control:
             rules = [Rule(**{name: tuple(value) for name, value in rule.items()}) for rule in asked["rules"]]
             access.allow(str(asked["token"]), str(asked.get("user", "u")), rules)
         return {}
+
+    def _all_kubelets(self) -> Kubelets:
+        if self.kubelets is None:
+            raise ValueError("this simulator runs without kubelets")
+        return self.kubelets
 
     def _pause(self, asked: Object) -> Object:
         """Refuse connections for `seconds`; this answer is the last before."""

@@ -22,7 +22,7 @@ from typing import Any, Callable, Coroutine, Dict, Iterable, List, Optional, Set
 
 from .access import Access
 from .kubeconfig import make_certificate, server_context
-from .kubelet_loads import Load
+from .kubelet_loads import Load, to_ms
 from .kubelet_nodes import Node, Pod
 from .kubelet_objects import objects
 from .kubelet_serving import FAULTS, PAGES, Connection, Fault, Kubelet, Reply
@@ -115,6 +115,17 @@ class Kubelets:
         """A page without the way there."""
         with self._lock:
             return self._served[name].kubelet.page(path)
+
+    def load(self, name: str, key: str, container: str) -> Load:
+        """What a container (of the pod namespace/name) does now."""
+        with self._lock:
+            life = self.node(name).pods[key].container(container).life
+            return life.at(to_ms(self.clock())).epoch.load
+
+    def faults(self, name: str) -> Dict[str, Fault]:
+        """What is wrong with which page."""
+        with self._lock:
+            return dict(self._served[name].kubelet.faults)
 
     def requests(self, name: str) -> Dict[str, int]:
         """How often each path was asked for."""

@@ -1,4 +1,4 @@
-"""What one cluster serves: its kinds as discovery told them, and the replicas that hold them. Pure."""
+"""What one cluster serves: its kinds as discovery told them, the replicas that hold them, and measurements."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from krm.model.kinds import Kind, Resource, parse_kind
 from krm.model.served import BadFacts, Facts, unpack_facts
+from krm.server.newest import Newest
 from krm.server.replica import Replica
 
 
@@ -35,6 +36,7 @@ class Catalog:
 
     def __init__(self, cluster: str) -> None:
         self.cluster = cluster
+        self.newest = Newest()  # what the collector measured
         self._replicas: Dict[Kind, Dict[str, Replica]] = {}
         self._facts: Dict[Kind, Facts] = {}  # as they were told last
 

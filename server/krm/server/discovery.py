@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from krm.server import resource_metrics
 from krm.server.catalog import Served
 from krm.server.groups import BUILT_IN
 from krm.server.negotiation import Clause
 
-VERBS = ("get", "list", "watch")
+VERBS, MEASURED_VERBS = ("get", "list", "watch"), ("get", "list")
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList"
 _AGGREGATED_VERSIONS = ("v2", "v2beta1")
 
@@ -113,11 +114,16 @@ def _row(one: Served) -> Document:
         "singularName": resource.singular,
         "namespaced": resource.namespaced,
         "kind": resource.object_kind,
-        "verbs": list(VERBS),
+        "verbs": list(_verbs(resource.kind.group)),
         "shortNames": list(resource.short_names),
         "categories": list(facts.categories),
     }
     return {name: value for name, value in row.items() if value not in ([],)}
+
+
+def _verbs(group: str) -> Tuple[str, ...]:
+    """Nobody can watch measurements."""
+    return MEASURED_VERBS if group == resource_metrics.GROUP else VERBS
 
 
 def _aggregated_version(group: str, version: str, served: Sequence[Served]) -> Document:
@@ -134,7 +140,7 @@ def _aggregated_version(group: str, version: str, served: Sequence[Served]) -> D
             },
             "scope": "Namespaced" if resource.namespaced else "Cluster",
             "singularResource": resource.singular,
-            "verbs": list(VERBS),
+            "verbs": list(_verbs(group)),
             "shortNames": list(resource.short_names),
             "categories": list(one.facts.categories),
         }

@@ -11,5 +11,6 @@ BUILT_IN = frozenset(
         "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io", "flowcontrol.apiserver.k8s.io",
         "networking.k8s.io", "node.k8s.io", "rbac.authorization.k8s.io", "resource.k8s.io", "scheduling.k8s.io",
         "storage.k8s.io", "internal.apiserver.k8s.io", "storagemigration.k8s.io",
+        "metrics.k8s.io",  # of metrics-server, which is made of the same library
     )
 )  # fmt: skip

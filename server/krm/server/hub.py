@@ -14,6 +14,7 @@ from krm.client.directory import Directory
 from krm.client.errors import KrmError
 from krm.server.catalog import Catalog
 from krm.server.feeds import Feed
+from krm.server.measured import Measured
 from krm.server.replica import Replica
 from krm.store.connect import Database
 from krm.store.keys import Keys
@@ -24,6 +25,7 @@ LOOK_EVERY, LOOK_FIRST = 5.0, 0.3
 LOOK_WITHIN = 5.0
 # Seconds after the start for which a kind without its first list keeps this server from being called ready.
 WARM_WITHIN = 15.0
+_KINDS, _MEASUREMENTS = "kinds", "measurements"
 
 log = logging.getLogger("krm.server")
 
@@ -39,25 +41,33 @@ class Hub:
         self._offsets: Dict[Replica, float] = {}  # the Redis clock less our monotonic one
         self._stop = threading.Event()
         self._looked: asyncio.Future[None] = loop.create_future()
+        self._looks = {_KINDS, _MEASUREMENTS}  # what was not looked for yet
+        self._measured = Measured(
+            database, cluster, self.catalog.newest, self._on_loop, lambda: self._has_looked(_MEASUREMENTS)
+        )
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._look, name=f"kinds of {cluster}", daemon=True)
 
     def start(self) -> None:
         """Feeds begin as their kinds are found."""
         self._thread.start()
+        self._measured.start()
 
     async def looked(self) -> None:
-        """Until it was seen once which kinds there are, or Redis takes long: before that none would look kept."""
+        """Until it was seen once which kinds there are, and whether a collector, or Redis takes long: before that
+        none would look kept."""
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._looked), LOOK_WITHIN)
 
-    def _has_looked(self) -> None:
-        if not self._looked.done():
+    def _has_looked(self, what: str) -> None:
+        self._looks.discard(what)
+        if not self._looks and not self._looked.done():
             self._looked.set_result(None)
 
     def stop(self) -> None:
         """Ends all threads; waits a second for them."""
         self._stop.set()
+        self._measured.stop()
         feeds = list(self._feeds.values())
         for feed in feeds:
             feed.stop()
@@ -94,7 +104,7 @@ class Hub:
                         self.catalog.cluster,
                     )
                 self._add([one for one in found if one not in self._feeds])
-                self._loop.call_soon_threadsafe(self._has_looked)
+                self._loop.call_soon_threadsafe(self._has_looked, _KINDS)
             except KrmError as error:
                 log.warning("kinds of %s: %s", self.catalog.cluster, error)
             except RuntimeError:  # the event loop has ended

@@ -12,11 +12,13 @@ from krm.server.catalog import Served
 from krm.server.groups import BUILT_IN
 from krm.server.identity import Gate, User
 from krm.server.kept import Body
+from krm.server.metrics_api import MetricsApi
 from krm.server.negotiation import TABLE, Form, clauses, form
 from krm.server.options import EXACT, Options
 from krm.server.paths import Target, check_name, target
 from krm.server.people import indented
 from krm.server.replica import Replica, order
+from krm.server.resource_metrics import GROUP
 from krm.server.serving import Serving
 from krm.server.statuses import (
     ApiError,
@@ -41,6 +43,7 @@ class KubernetesApi:
         self.streams = Streams(serving)
         self._serving, self._gate = serving, gate
         self._catalog = serving.catalog
+        self._metrics = MetricsApi(serving)
 
     async def answer(self, request: Request) -> Reply:
         """Raises ApiError."""
@@ -54,6 +57,8 @@ class KubernetesApi:
         await self._gate.check(user, attributes)
         if request.method != "GET":
             raise method_not_allowed()
+        if found.kind.group == GROUP and self._metrics.served():
+            return await self._metrics.answer(request, found, query, watching)
         served = self._catalog.served(found.kind)
         if found.subresource or served is None or served.resource.version != found.version:
             raise self._not_served(found, served)
@@ -88,7 +93,7 @@ class KubernetesApi:
             raise method_not_allowed()
         if not self._catalog.kinds():
             raise nothing_found()
-        served = self._catalog.all_served()
+        served = [*self._catalog.all_served(), *self._metrics.served()]
         path = request.path.rstrip("/") or "/"
         if path == "/version":
             return Answer(indented(written(self._version(served))))

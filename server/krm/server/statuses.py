@@ -144,6 +144,13 @@ def method_not_allowed() -> ApiError:
     )
 
 
+def watch_not_supported(kind: Kind) -> ApiError:
+    """405 of what can be listed alone."""
+    details = {"group": kind.group, "kind": kind.resource}
+    said = f"watch is not supported on resources of kind {quoted(str(kind))}"
+    return ApiError(405, "MethodNotAllowed", said, details)
+
+
 def not_acceptable(message: str = "") -> ApiError:
     """406: nothing that is offered is accepted."""
     return ApiError(406, "NotAcceptable", message or _NOT_ACCEPTABLE, None if message else {})

@@ -8,7 +8,7 @@ absent               404, as the API server answers for a kind that it does not 
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from krm.model import times
 from krm.model import trust as states
@@ -59,6 +59,8 @@ class Shown(NamedTuple):
     at: Optional[float]  # of which moment it is, seconds of the Redis clock; None = unknown
     rv: str = ""  # "" = unknown
     verified_at: Optional[float] = None
+    state: str = ""  # of the answer, "" = the replica's
+    warnings: Tuple[str, ...] = ()  # beside the replica's
 
     def headers(self, rows: Sequence[Header], now: float) -> List[Header]:
         """Those of the replica, with what is the answer's own."""
@@ -68,7 +70,10 @@ class Shown(NamedTuple):
             AGE: UNKNOWN if self.at is None else f"{max(0.0, now - self.at):.3f}",
             "Krm-Verified-At": UNKNOWN if self.verified_at is None else times.write(self.verified_at),
         }
-        return [(name, own.get(name, value)) for name, value in rows]
+        if self.state:
+            own["Krm-State"] = self.state
+        warned = [("Warning", warning_header(sentence)) for sentence in self.warnings]
+        return [(name, own.get(name, value)) for name, value in rows] + warned
 
 
 def aged(rows: Sequence[Header], seconds: float) -> List[Header]:

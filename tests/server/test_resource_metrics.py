@@ -1,0 +1,144 @@
+"""What a turn of the collector looks like as NodeMetrics and PodMetrics. The texts are a real metrics-server's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List, Optional
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from krm.server.resource_metrics import LACKS, NODES, PODS, Usage, View, nanocores, usage, view
+from krm.store.latest import Measured
+from server.measurements import AT, latest, measured, pod
+
+MIB = 1 << 20
+
+
+def shown(found: View, key: str, resource: str = PODS) -> Any:
+    return json.loads(found.items[resource][key].written(b""))
+
+
+def one_pod(*containers: Measured, **more: Any) -> View:
+    names = {f"c-{number}": [one] for number, one in enumerate(containers)}
+    return view(latest({"shop": [pod("web-0", names, **more)]}))
+
+
+def usages(found: View) -> Dict[str, Any]:
+    return {one["name"]: one["usage"] for one in shown(found, "shop/web-0")["containers"]}
+
+
+def test_a_pod_is_written_as_metrics_server_writes_it() -> None:
+    containers = {"side": [measured(1.0, 10.0 * MIB)], "app": [measured(250.000001, 64.0 * MIB)]}
+    item = view(latest({"shop": [pod("web-0", containers)]})).items[PODS]["shop/web-0"]
+    assert item.written(b'{"app":"web","z":"1"}') == (
+        b'{"metadata":{"name":"web-0","namespace":"shop","creationTimestamp":"2026-11-28T09:12:35Z",'
+        b'"labels":{"app":"web","z":"1"}},"timestamp":"2026-11-28T09:12:35Z","window":"9.996s","containers":['
+        b'{"name":"app","usage":{"cpu":"250000001n","memory":"64Mi"}},'
+        b'{"name":"side","usage":{"cpu":"1m","memory":"10Mi"}}]}'
+    )
+    assert item.cells == b'["web-0","251000001n","74Mi","9.996s"]'
+
+
+def test_a_node_is_written_as_metrics_server_writes_it() -> None:
+    item = view(latest({}, {"n-1": [measured(2000.00001, 8.0 * 1024 * MIB)]})).items[NODES]["/n-1"]
+    assert item.written(b"") == (
+        b'{"metadata":{"name":"n-1","creationTimestamp":"2026-11-28T09:12:35Z"},'
+        b'"timestamp":"2026-11-28T09:12:35Z","window":"9.996s","usage":{"cpu":"2000000010n","memory":"8Gi"}}'
+    )
+    assert item.cells == b'["n-1","2000000010n","8Gi","9.996s"]'
+
+
+def test_the_moment_of_a_pod_is_that_of_its_oldest_container() -> None:
+    found = one_pod(measured(1, 1), measured(1, 1, AT - 5, window=10.5), measured(1, 1, AT + 5))
+    assert (shown(found, "shop/web-0")["timestamp"], shown(found, "shop/web-0")["window"]) == (
+        "2026-11-28T09:12:30Z", "10.5s",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("lost", [measured(None, 5.0), measured(5.0, None), measured(None, None)])
+def test_a_container_without_a_value_is_shown_with_the_others_and_named(lost: Measured) -> None:
+    found = one_pod(measured(3.0, 7.0), lost)
+    known = {name[:3]: value for name, value in lost.values.items()}
+    expected = {"cpu": "5m"} if "cpu" in known else {"memory": "5"} if known else {}
+    assert usages(found) == {"c-0": {"cpu": "3m", "memory": "7"}, "c-1": expected}
+    assert shown(found, "shop/web-0")["metadata"]["annotations"] == {LACKS: "c-1"}
+    assert found.lacking == {"shop/web-0"}
+
+
+def test_a_container_that_gave_no_point_at_all_is_named_too() -> None:
+    found = one_pod(measured(3.0, 7.0), lacks=("gone", "away"))
+    assert usages(found) == {"away": {}, "c-0": {"cpu": "3m", "memory": "7"}, "gone": {}}
+    assert shown(found, "shop/web-0")["metadata"]["annotations"] == {LACKS: "away,gone"}
+
+
+def test_a_pod_of_which_no_container_has_both_values_is_not_shown() -> None:
+    assert one_pod(measured(None, 5.0), measured(5.0, None)).items[PODS] == {}
+    assert one_pod(lacks=("c",)).items[PODS] == {}
+
+
+def test_a_node_without_both_values_is_not_shown() -> None:
+    found = view(latest({}, {"a": [measured(None, 5.0)], "b": [measured(5.0, None)], "c": []}))
+    assert found.items[NODES] == {}
+
+
+def test_zero_is_a_value() -> None:
+    assert usages(one_pod(measured(0.0, 0.0))) == {"c-0": {"cpu": "0", "memory": "0"}}
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1.0, -float("inf")])
+def test_what_is_no_amount_is_not_known(wrong: float) -> None:
+    found = one_pod(measured(1.0, 1.0), measured(wrong, 1.0), measured(1.0, wrong))
+    assert usages(found)["c-1"] == {"memory": "1"}
+    assert usages(found)["c-2"] == {"cpu": "1m"}
+
+
+@pytest.mark.parametrize("at", [float("nan"), float("inf"), -1.0, 0.0, 1e18])
+def test_what_is_no_moment_costs_that_container_alone(at: float) -> None:
+    assert usages(one_pod(measured(1.0, 1.0), measured(1.0, 1.0, at))) == {
+        "c-0": {"cpu": "1m", "memory": "1"},
+        "c-1": {},
+    }
+    assert one_pod(measured(1.0, 1.0, window=float("nan"))).items[PODS] == {}
+
+
+def test_the_first_source_that_has_both_is_taken() -> None:
+    rows = [
+        measured(1.0, 1.0, source="metrics.k8s.io"),
+        measured(2.0, None, source="kubelet/resource"),
+        measured(3.0, 3.0, source="kubelet/summary"),
+        measured(4.0, 4.0, source="a source of tomorrow"),
+    ]
+    found = usage(rows)
+    assert found is not None
+    assert found.cpu == 3_000_000
+    assert usage(rows[1:2]) == Usage(AT, 9.996, 2_000_000, None)
+    assert usage(rows[3:]) is None
+
+
+def test_a_part_of_a_container_is_not_taken_for_it() -> None:
+    assert usage([measured(1.0, 1.0)._replace(resource_id="gpu-0")]) is None
+
+
+@given(st.integers(0, 10**12))
+@settings(max_examples=500, deadline=None, print_blob=True)
+def test_whole_billionths_survive_being_a_float_of_millicores(nanos: int) -> None:
+    """Up to 1,000 cores."""
+    assert nanocores(nanos / 1e6) == nanos
+
+
+@pytest.mark.parametrize(
+    ("millicores", "nanos"), [(249.9999999, 249999999), (250.0000001, 250000000), (0.3, 300000)]
+)
+def test_what_is_finer_than_a_billionth_is_cut_off(millicores: float, nanos: int) -> None:
+    assert nanocores(millicores) == nanos
+
+
+def test_windows_are_whole_microseconds() -> None:
+    """They are differences of epoch seconds, of which a float holds a quarter of a microsecond."""
+    windows: List[Optional[str]] = []
+    for millis in (1, 9_996, 10_000, 10_062, 60_500):
+        start = 1_795_857_155.123
+        found = one_pod(measured(1, 1, window=(start + millis / 1000) - start))
+        windows.append(shown(found, "shop/web-0")["window"])
+    assert windows == ["1ms", "9.996s", "10s", "10.062s", "1m0.5s"]

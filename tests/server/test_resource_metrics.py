@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from krm.server.resource_metrics import LACKS, NODES, PODS, Usage, View, nanocores, usage, view
 from krm.store.latest import Measured
-from server.measurements import AT, latest, measured, pod
+from server.measurements import AT, WINDOW, latest, measured, pod
 
 MIB = 1 << 20
 
@@ -58,7 +58,8 @@ def test_the_moment_of_a_pod_is_that_of_its_oldest_container() -> None:
 
 @pytest.mark.parametrize("lost", [measured(None, 5.0), measured(5.0, None), measured(None, None)])
 def test_a_container_without_a_value_is_shown_with_the_others_and_named(lost: Measured) -> None:
-    found = one_pod(measured(3.0, 7.0), lost)
+    lacks = ["c-1"]  # the collector names what runs and lacks a value
+    found = one_pod(measured(3.0, 7.0), lost, lacks=lacks)
     known = {name[:3]: value for name, value in lost.values.items()}
     expected = {"cpu": "5m"} if "cpu" in known else {"memory": "5"} if known else {}
     assert usages(found) == {"c-0": {"cpu": "3m", "memory": "7"}, "c-1": expected}
@@ -95,25 +96,31 @@ def test_what_is_no_amount_is_not_known(wrong: float) -> None:
 
 @pytest.mark.parametrize("at", [float("nan"), float("inf"), -1.0, 0.0, 1e18])
 def test_what_is_no_moment_costs_that_container_alone(at: float) -> None:
-    assert usages(one_pod(measured(1.0, 1.0), measured(1.0, 1.0, at))) == {
+    assert usages(one_pod(measured(1.0, 1.0), measured(1.0, 1.0, at), lacks=["c-1"])) == {
         "c-0": {"cpu": "1m", "memory": "1"},
         "c-1": {},
     }
     assert one_pod(measured(1.0, 1.0, window=float("nan"))).items[PODS] == {}
 
 
-def test_the_first_source_that_has_both_is_taken() -> None:
+def test_each_value_is_of_the_first_source_that_has_it_and_of_the_moment_of_the_cpu() -> None:
     rows = [
-        measured(1.0, 1.0, source="metrics.k8s.io"),
+        measured(1.0, 1.0, AT - 9, source="metrics.k8s.io"),
         measured(2.0, None, source="kubelet/resource"),
-        measured(3.0, 3.0, source="kubelet/summary"),
+        measured(3.0, 3.0, AT - 5, source="kubelet/summary"),
+        measured(None, 2.0, AT - 3, source="kubelet/resource"),
         measured(4.0, 4.0, source="a source of tomorrow"),
     ]
-    found = usage(rows)
-    assert found is not None
-    assert found.cpu == 3_000_000
-    assert usage(rows[1:2]) == Usage(AT, 9.996, 2_000_000, None)
-    assert usage(rows[3:]) is None
+    assert usage(rows) == Usage(AT, WINDOW, 2_000_000, 2)
+    assert usage(rows[:1] + rows[2:3]) == Usage(AT - 5, WINDOW, 3_000_000, 3)
+    assert usage(rows[3:4]) == Usage(AT - 3, WINDOW, None, 2)
+    assert usage(rows[4:]) is None
+
+
+def test_a_container_that_does_not_run_is_left_out() -> None:
+    """The collector tells what it requests, and nothing else."""
+    asks = Measured("state", AT, 0.0, {"cpu/request": 100.0})
+    assert usages(one_pod(measured(1.0, 1.0), asks)) == {"c-0": {"cpu": "1m", "memory": "1"}}
 
 
 def test_a_part_of_a_container_is_not_taken_for_it() -> None:

@@ -91,22 +91,20 @@ def view(latest: Latest) -> View:
 
 
 def usage(measured: Sequence[Measured]) -> Optional[Usage]:
-    """From the first source that has both values, else from the first that has one; None = nothing is known."""
-    best: Optional[Usage] = None
+    """Each value from the first source that has it, at the moment of the CPU's; None = nothing is known."""
+    cpu: Optional[Measured] = None
+    memory: Optional[Measured] = None
     for one in sorted(measured, key=lambda one: _SOURCES.get(one.source, len(_SOURCES))):
         if one.resource_id or one.source not in _SOURCES:
             continue
         if not (0 < one.at < _MOST_SECONDS and 0 <= one.window < _MOST_SECONDS):
             continue
-        cpu, memory = _known(one.values.get(_CPU)), _known(one.values.get(_MEMORY))
-        found = Usage(
-            one.at, one.window, None if cpu is None else nanocores(cpu), None if memory is None else int(memory)
-        )
-        if found.is_whole:
-            return found
-        if best is None and (cpu is not None or memory is not None):
-            best = found
-    return best
+        cpu = one if cpu is None and _is_amount(one.values.get(_CPU)) else cpu
+        memory = one if memory is None and _is_amount(one.values.get(_MEMORY)) else memory
+    if cpu is None:
+        return None if memory is None else Usage(memory.at, memory.window, None, int(memory.values[_MEMORY]))
+    known = None if memory is None else int(memory.values[_MEMORY])
+    return Usage(cpu.at, cpu.window, nanocores(cpu.values[_CPU]), known)
 
 
 def nanocores(millicores: float) -> int:
@@ -116,8 +114,8 @@ def nanocores(millicores: float) -> int:
     return near if abs(exact - near) < _NEAR else int(exact)
 
 
-def _known(value: Optional[float]) -> Optional[float]:
-    return value if value is not None and math.isfinite(value) and value >= 0 else None
+def _is_amount(value: Optional[float]) -> bool:
+    return value is not None and math.isfinite(value) and value >= 0
 
 
 def _node(name: str, measured: Sequence[Measured]) -> Optional[Item]:
@@ -130,7 +128,8 @@ def _node(name: str, measured: Sequence[Measured]) -> Optional[Item]:
 
 def _pod(namespace: str, pod: Pod) -> Optional[Item]:
     """None where no container has both values: a pod that just began, at metrics-server too."""
-    used = {name: usage(pod.containers.get(name, ())) for name in sorted({*pod.containers, *pod.lacks})}
+    told = {name: usage(rows) for name, rows in pod.containers.items()}  # None = it does not run, maybe
+    used = {name: told.get(name) for name in sorted({*told, *pod.lacks}) if told.get(name) or name in pod.lacks}
     whole = [one for one in used.values() if one is not None and one.is_whole]
     if not whole:
         return None

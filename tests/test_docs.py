@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import textwrap
 from dataclasses import fields
 from pathlib import Path
@@ -141,6 +142,13 @@ def test_every_page_of_docs_is_in_the_index() -> None:
     index = docs("index.md")
     for page in (ROOT / "docs").glob("*.md"):
         assert page.name == "index.md" or f"({page.name})" in index, page.name
+
+
+def test_the_page_of_metrics_is_what_the_table_says() -> None:
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import metrics_page
+
+    assert docs("metrics.md") == metrics_page.page(), metrics_page.HOW
 
 
 def test_every_command_of_make_in_the_docs_exists() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -118,6 +120,16 @@ def test_a_body_of_megabytes_is_refused_and_the_next_request_is_answered(url: st
         status, told = curl(*post, "--data-binary", f"@{large}", *chunked)
         assert (status, told["code"]) == (413, 413)
         assert curl(*post, "-d", "{}")[0] == 200
+
+
+def test_the_commands_of_the_docs_are_answered(url: str) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "post-api.md").read_text(encoding="utf-8")
+    found = re.findall(r"^    (curl (?:.*\\\n)*.*)$", text, re.MULTILINE)
+    assert len(found) >= 4
+    for command_line in found:
+        _, *arguments = shlex.split(command_line.replace("\\\n", " "))
+        status, _ = curl(*[one.replace("http://127.0.0.1:8443", url) for one in arguments])
+        assert status == 200, command_line
 
 
 # As a process

@@ -1,7 +1,7 @@
 """What a request may cost before anybody looks at it: head, body, encodings. Pure.
 
-No request of krm's needs a body. Those that clients send with a write (up to the API server's own limit) are
-let through to be told that krm is read-only; nobody keeps or unpacks them.
+Those bodies that clients send with a write (up to the API server's own limit) are let through to be told that
+krm is read-only; nobody keeps or unpacks them. The POST API alone reads a body, and bounds it itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _refused(request: Request) -> Optional[ApiError]:
     if len(length) > 15 or int(length) > MAX_BODY:
         return body_too_large()
     if headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-        return ApiError(415, "UnsupportedMediaType", "krm takes no bodies, and unpacks none")
+        return ApiError(415, "UnsupportedMediaType", "krm unpacks no bodies")
     return None
 
 

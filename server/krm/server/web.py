@@ -42,7 +42,7 @@ _BODY = "http.response.body"
 
 
 class Request:
-    """One request without its body: nothing here takes one."""
+    """One request without its body: the POST API alone takes one, from `receive`."""
 
     def __init__(self, scope: Scope, path: str, receive: Optional[Receive] = None) -> None:
         """`receive`: None = its reader stays for ever."""

@@ -269,7 +269,9 @@ def _failure(reply: Reply, what: str) -> ClusterError:
     if reply.status == 429:
         return TooManyRequests(f"{sentence}: it is asked too often", seconds)
     if reply.status >= 500:
-        return ServerError(f"{sentence}: it could not read its own numbers, see its log", seconds)
+        return ServerError(
+            f"{sentence}: it could not read its own numbers, which are unknown then; its log says why", seconds
+        )
     return (BadRequest if reply.status >= 400 else Malformed)(f"{sentence}: that is no page of numbers")
 
 

@@ -56,6 +56,8 @@ class Metric(NamedTuple):
 _CPU = ("kubelet/resource", "kubelet/summary", "agent", "kubelet/cadvisor", "metrics.k8s.io")
 _CADVISOR = ("kubelet/cadvisor", "agent")
 _SUMMARY = ("kubelet/summary", "kubelet/cadvisor")
+# Counters that become rates: the times of /stats/summary are whole seconds, /metrics/cadvisor's milliseconds.
+_FLOWS = ("kubelet/cadvisor", "kubelet/summary")
 _STATE = ("state",)
 _SUM = ("sum",)
 
@@ -75,16 +77,16 @@ PART_ONE: Tuple[Metric, ...] = (
     Metric("filesystem/inodes_free", COUNT, GAUGE, _DISKS, _SUMMARY, "Inodes free for use."),
     Metric("gpu/usage", "megabytes", GAUGE, _ALL, ("dcgm", "agent"), "GPU memory used, all GPUs.", main=True),
     Metric("memory/limit", BYTES, GAUGE, _LIMITS, _STATE, "Memory limit in force.", step=1024),
-    Metric("memory/major_page_faults", COUNT, COUNTER, _USERS, _SUMMARY, "Page faults that read a disk."),
-    Metric("memory/major_page_faults_rate", "count/s", RATE, _ALL, _SUMMARY, "The same a second.",
+    Metric("memory/major_page_faults", COUNT, COUNTER, _USERS, _FLOWS, "Page faults that read a disk."),
+    Metric("memory/major_page_faults_rate", "count/s", RATE, _ALL, _FLOWS, "The same a second.",
            "memory/major_page_faults", step=0.01),
     Metric("memory/node_capacity", BYTES, GAUGE, _NODES, _STATE, "Memory capacity of the node.", step=1024),
     Metric("memory/node_allocatable", BYTES, GAUGE, _NODES, _STATE, "Memory that pods may request.", step=1024),
     Metric("memory/node_reservation", "share", SHARE, _NODES, _SUM, "Requests / allocatable, 0..1.", step=1e-4),
     Metric("memory/node_utilization", "share", SHARE, _NODES, _SUM,
            "Working set / allocatable, 0..1.", step=1e-4),
-    Metric("memory/page_faults", COUNT, COUNTER, _USERS, _SUMMARY, "Page faults."),
-    Metric("memory/page_faults_rate", "count/s", RATE, _ALL, _SUMMARY, "The same a second.",
+    Metric("memory/page_faults", COUNT, COUNTER, _USERS, _FLOWS, "Page faults."),
+    Metric("memory/page_faults_rate", "count/s", RATE, _ALL, _FLOWS, "The same a second.",
            "memory/page_faults", step=0.01),
     Metric("memory/request", BYTES, GAUGE, _LIMITS, _STATE, "Memory request in force.", step=1024),
     Metric("memory/usage", BYTES, GAUGE, _ALL, _SUMMARY, "All memory charged, caches too.", main=True, step=1024),
@@ -92,16 +94,16 @@ PART_ONE: Tuple[Metric, ...] = (
     Metric("memory/rss", BYTES, GAUGE, _ALL, ("kubelet/summary", "kubelet/cadvisor", "agent"),
            "Anonymous memory and swap cache.", step=1024),
     Metric("memory/working_set", BYTES, GAUGE, _ALL, _CPU, "Usage less inactive file pages.", step=1024),
-    Metric("network/rx", BYTES, COUNTER, _NETWORK, _SUMMARY, "Bytes received.", step=1024),
-    Metric("network/rx_errors", COUNT, COUNTER, _NETWORK, _SUMMARY, "Errors while receiving."),
-    Metric("network/rx_errors_rate", "count/s", RATE, _NETWORK_SUMS, _SUMMARY, "The same a second.",
+    Metric("network/rx", BYTES, COUNTER, _NETWORK, _FLOWS, "Bytes received.", step=1024),
+    Metric("network/rx_errors", COUNT, COUNTER, _NETWORK, _FLOWS, "Errors while receiving."),
+    Metric("network/rx_errors_rate", "count/s", RATE, _NETWORK_SUMS, _FLOWS, "The same a second.",
            "network/rx_errors", step=0.01),
-    Metric("network/rx_rate", "bytes/s", RATE, _NETWORK_SUMS, _SUMMARY, "Bytes received a second.", "network/rx"),
-    Metric("network/tx", BYTES, COUNTER, _NETWORK, _SUMMARY, "Bytes sent.", step=1024),
-    Metric("network/tx_errors", COUNT, COUNTER, _NETWORK, _SUMMARY, "Errors while sending."),
-    Metric("network/tx_errors_rate", "count/s", RATE, _NETWORK_SUMS, _SUMMARY, "The same a second.",
+    Metric("network/rx_rate", "bytes/s", RATE, _NETWORK_SUMS, _FLOWS, "Bytes received a second.", "network/rx"),
+    Metric("network/tx", BYTES, COUNTER, _NETWORK, _FLOWS, "Bytes sent.", step=1024),
+    Metric("network/tx_errors", COUNT, COUNTER, _NETWORK, _FLOWS, "Errors while sending."),
+    Metric("network/tx_errors_rate", "count/s", RATE, _NETWORK_SUMS, _FLOWS, "The same a second.",
            "network/tx_errors", step=0.01),
-    Metric("network/tx_rate", "bytes/s", RATE, _NETWORK_SUMS, _SUMMARY, "Bytes sent a second.", "network/tx"),
+    Metric("network/tx_rate", "bytes/s", RATE, _NETWORK_SUMS, _FLOWS, "Bytes sent a second.", "network/tx"),
     Metric("uptime", MILLISECONDS, GAUGE, _USERS, ("kubelet/resource", "kubelet/summary", "kubelet/cadvisor"),
            "Since the container (the node) started.", step=1000),
 )  # fmt: skip

@@ -1,12 +1,20 @@
-"""How a source asks a target: through the door, with what goes wrong as NoData."""
+"""How a source asks a target: through the door, with what goes wrong as NoData; and how it reads JSON."""
 
 from __future__ import annotations
 
+import json
+from typing import Any, Callable
 from urllib.parse import urlsplit
 
 from krm.cluster.endpoints import TIMEOUT, Endpoints
 from krm.cluster.errors import ClusterError
 from krm.collector.source import NoData, Target
+from krm.model.codec import NotJson, check_bytes, refuse_constant
+
+try:
+    import msgspec
+except ImportError:  # the `fast` extra is optional
+    msgspec = None  # type: ignore[assignment]
 
 
 def body_of(
@@ -20,3 +28,19 @@ def body_of(
         raise NoData(str(error)) from None
     except ValueError:
         raise NoData(f"{target.name} has no address that can be asked: its URL is no http:// one") from None
+
+
+def _plainly(raw: bytes) -> Any:
+    return json.loads(raw, parse_constant=refuse_constant)
+
+
+_DECODE: Callable[[bytes], Any] = msgspec.json.decode if msgspec is not None else _plainly
+
+
+def decoded(raw: bytes) -> Any:
+    """JSON; None for what is none."""
+    try:
+        check_bytes(raw)
+        return _DECODE(raw)
+    except (NotJson, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+        return None

@@ -13,6 +13,7 @@ from typing import Dict, Iterator, NamedTuple, Optional
 from krm.collector.source import NoData
 
 MAX_LINES = 200_000  # a node of 250 pods has 75,000 lines at /metrics/cadvisor
+BLOCK = 1024 * 1024  # bytes
 MAX_LINE = 16 * 1024  # characters; a label set of Kubernetes stays under 2 KiB
 
 _QUOTED = r'"([^"\\\n]*(?:\\.[^"\\\n]*)*)"'
@@ -35,10 +36,20 @@ class Line(NamedTuple):
 
 
 def page_of(raw: bytes, what: str) -> str:
-    """The page as text. Raises NoData where it has too many lines; `what` names the page for the sentence."""
+    """The page as text; `what` names it for the sentence. Raises NoData where it has too many lines."""
+    return "".join(blocks(raw, what))
+
+
+def blocks(raw: bytes, what: str) -> Iterator[str]:
+    """The page in pieces of whole lines, so that a large one is not held as lines at once. Raises NoData."""
     if raw.count(b"\n") > MAX_LINES:
         raise NoData(f"{what} has more than {MAX_LINES} lines: it was not read")
-    return raw.decode("utf-8", "replace")
+    at, end = 0, len(raw)
+    while at < end:
+        newline = raw.find(b"\n", min(at + BLOCK, end))
+        after = newline + 1 if newline >= 0 else end
+        yield raw[at:after].decode("utf-8", "replace")
+        at = after
 
 
 def line_of(text: str) -> Optional[Line]:
@@ -93,8 +104,3 @@ def number(text: str) -> Optional[float]:
 def usable(value: float) -> bool:
     """No counter and no gauge of a kubelet is negative, infinite or NaN."""
     return 0.0 <= value < float("inf")
-
-
-def at_of(millis: str, now: float) -> float:
-    """The line's own time in Unix seconds, `now` where it gives none."""
-    return int(millis) / 1000.0 if millis else now

@@ -13,13 +13,12 @@ from krm.cluster.endpoints import TIMEOUT, Endpoints
 from krm.collector.source import NoData, Target
 from krm.collector.sources.asking import body_of
 from krm.collector.sources.exposition import line_of, page_of
+from krm.collector.sources.moments import AHEAD, SAME_MOMENT, uptime
 from krm.model.measures import Sample, Subject
 
 NAME = "kubelet/resource"
 PATH = "/metrics/resource"
 MOST = 16 * 1024 * 1024  # bytes: 500 pods of two containers have about 1 MiB
-SAME_MOMENT = 1.0  # seconds: values of a subject that are no further apart are one sample, at its CPU's time
-AHEAD = 24 * 3600.0  # seconds that a node's clock may be ahead; beyond that a time is no time
 
 _CPU, _STARTED = "cpu/usage", "started"
 _SERIES = (
@@ -96,7 +95,7 @@ def samples_of(raw: bytes, target: Target, now: float) -> List[Sample]:
         values, started = entry.values, entry.started
         if values:
             if started is not None and entry.at >= started:
-                values["uptime"] = (entry.at - started) * 1000.0
+                values["uptime"] = uptime(entry.at, started)
             samples.append(Sample(subject, entry.at, values, NAME, 0.0, started))
         for at, metric, value in entry.apart:
             samples.append(Sample(subject, at, {metric: value}, NAME, 0.0, started))

@@ -91,6 +91,18 @@ class Endpoints:
         `server_name`: whom the certificate must name, '' = the host of the URL. `gzip`: let it be compressed
         on its way (large pages over a slow network). Raises ClusterError; ValueError for an unsafe URL.
         """
+        return self.page(url, server_name, timeout, most, accept, gzip)[0]
+
+    def page(
+        self,
+        url: str,
+        server_name: str = "",
+        timeout: float = TIMEOUT,
+        most: int = MOST,
+        accept: str = TEXT,
+        gzip: bool = False,
+    ) -> Tuple[bytes, str]:
+        """The same, and its Content-Type, '' = none is told."""
         deadline = time.monotonic() + timeout
         key, path, what = _split(url, server_name)
         authorization = self._authorization(key, "")
@@ -99,7 +111,7 @@ class Endpoints:
             renewed = self._authorization(key, authorization)
             if renewed != authorization:
                 reply = self._ask(key, path, what, deadline, most, self._headers(accept, gzip, renewed))
-        return _interpreted(reply, what, most)
+        return _interpreted(reply, what, most), reply.headers.get("content-type", "")
 
     def close(self) -> None:
         """Closes what is idle."""

@@ -264,6 +264,13 @@ def test_its_objects_name_the_ports_and_the_pods() -> None:
         assert made["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "500m", "memory": str(128 * MIB)}
 
 
+def test_a_pod_takes_the_uid_that_an_api_server_gave_it(plain: Kubelets) -> None:
+    assert b"given" not in plain.page("node-1", SUMMARY)
+    plain.adopt("node-1", "shop/web-0", "given")
+    assert b'"uid": "given"' in plain.page("node-1", SUMMARY)
+    assert b"podgiven" in plain.page("node-1", CADVISOR)
+
+
 @pytest.mark.parametrize(("path", "limit"), [(RESOURCE, 2.0), (SUMMARY, 8.0), (CADVISOR, 20.0)])
 def test_a_page_of_fifty_pods_is_cheap(path: str, limit: float) -> None:
     """limit: milliseconds, four times what it took on the machine that it was written on."""

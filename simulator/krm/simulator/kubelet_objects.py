@@ -40,7 +40,7 @@ def reachable(name: str, port: int) -> Object:
 
 
 def pod_object(pod: Pod, node: Node) -> Object:
-    """A running pod. A real API server keeps of it all but uid and status: put that on /status afterwards."""
+    """A running pod. A real API server gives it a uid of its own and no status: put that on /status afterwards."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",

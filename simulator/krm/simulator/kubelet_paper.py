@@ -11,7 +11,7 @@ import random
 import threading
 from calendar import timegm
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Dict, List, Optional, Set, Tuple
 
 from krm.model.quantities import BadQuantity, parse
@@ -199,9 +199,15 @@ def _restarts(pod: Object) -> Dict[str, int]:
 
 def _begun(status: Object, now: float) -> float:
     text = status.get("state", {}).get("running", {}).get("startedAt")
-    return min(now, timegm(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").timetuple())) if text else now
+    return min(now, _seconds(text)) if text else now
 
 
+@lru_cache(maxsize=1024)
+def _seconds(text: str) -> float:
+    return timegm(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").timetuple())
+
+
+@lru_cache(maxsize=1024)
 def _quantity(text: Optional[str]) -> float:
     """0 where there is none."""
     try:

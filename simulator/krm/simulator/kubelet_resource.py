@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Tuple
 
 from .kubelet_forms import Family, Form, Labels, Row, amount, exposition, labels, number
 from .kubelet_loads import CPU, Spot
@@ -68,7 +68,7 @@ def resource_values(seen: NodeSeen) -> List[str]:
     """What fills the gaps."""
     node, values = seen.node, ["0"]
     used = total(seen.spots, CPU) + seen.past[CPU]
-    _values(values, node.stamp(seen.moment), used, seen.spots)
+    values += _numbers(node.stamp(seen.moment), used, seen.spots)
     for pod in seen.pods:
         _pod_values(values, seen, pod)
     return values
@@ -76,9 +76,16 @@ def resource_values(seen: NodeSeen) -> List[str]:
 
 def _pod_values(values: List[str], seen: NodeSeen, pod: PodSeen) -> None:
     node = seen.node
-    _values(values, node.stamp(pod.moment), total(pod.spots, CPU), pod.spots)
+    first = pod.containers[0][1] if len(pod.containers) == 1 else None
+    if first is not None and first.moment == pod.moment and not first.epoch.run:
+        shared = _numbers(node.stamp(pod.moment), first.counted(CPU), pod.spots)
+        values += shared  # of a pod with one container that never began anew
+        values += shared
+        values.append(amount(node.stamp(first.epoch.started) / 1e3))
+        return
+    values += _numbers(node.stamp(pod.moment), total(pod.spots, CPU), pod.spots)
     for _, spot in pod.containers:
-        _values(values, node.stamp(spot.moment), spot.counted(CPU), [spot])
+        values += _numbers(node.stamp(spot.moment), spot.counted(CPU), [spot])
         values.append(amount(node.stamp(spot.epoch.started) / 1e3))
 
 
@@ -86,11 +93,11 @@ def _subject(rows: List[Row], families: List[Family], named: Labels, index: int)
     rows += [Row(family, named, index + 1 + offset, index) for offset, family in enumerate(families)]
 
 
-def _values(values: List[str], stamp: int, used: float, spots: List[Spot]) -> None:
+def _numbers(stamp: int, used: float, spots: List[Spot]) -> Tuple[str, ...]:
     """used: nanoseconds of CPU."""
     memory = swap = 0
     for spot in spots:
         amounts = spot.amounts()
         memory += amounts.memory
         swap += amounts.swap
-    values += (str(stamp), number(round(used) / 1e9), amount(memory), amount(swap))
+    return (str(stamp), number(round(used) / 1e9), amount(memory), amount(swap))

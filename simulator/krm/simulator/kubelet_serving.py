@@ -102,6 +102,10 @@ class Kubelet:
             self._forms[path] = (seen.shape, form)
         return form.fill(page.values(seen))
 
+    def forget(self) -> None:
+        """What its pages always say has changed."""
+        self._forms.clear()
+
     def _refusal(self, request: Request, path: str) -> Optional[Tuple[int, bytes]]:
         """Status and text for who is not known, or may not."""
         if request.method not in ("GET", "HEAD"):

@@ -147,6 +147,12 @@ class Kubelets:
         with self._lock:
             self.node(name).add(pod)
 
+    def adopt(self, name: str, key: str, uid: str) -> None:
+        """The uid that an API server gave the pod namespace/name when it was created there."""
+        with self._lock:
+            self.node(name).pods[key].uid = uid
+            self._served[name].kubelet.forget()
+
     def remove(self, name: str, key: str, at: Optional[float] = None) -> None:
         """Namespace/name is gone at a moment, by default now."""
         with self._lock:

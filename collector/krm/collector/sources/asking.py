@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable
+from typing import Any, Callable, Tuple, Type
 from urllib.parse import urlsplit
 
 from krm.cluster.endpoints import TIMEOUT, Endpoints
@@ -35,6 +35,9 @@ def _plainly(raw: bytes) -> Any:
 
 
 _DECODE: Callable[[bytes], Any] = msgspec.json.decode if msgspec is not None else _plainly
+_REFUSED: Tuple[Type[Exception], ...] = (NotJson, ValueError, RecursionError)
+if msgspec is not None:
+    _REFUSED += (msgspec.MsgspecError,)
 
 
 def decoded(raw: bytes) -> Any:
@@ -42,5 +45,5 @@ def decoded(raw: bytes) -> Any:
     try:
         check_bytes(raw)
         return _DECODE(raw)
-    except (NotJson, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+    except _REFUSED:
         return None

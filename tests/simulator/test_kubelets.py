@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import random
 import socket
 import ssl
 import time
@@ -113,6 +114,31 @@ def test_a_step_changes_the_rate_and_a_restart_begins_at_0(plain: Kubelets, cloc
     assert seen(200) == (0, 200, 125.0)
     assert seen(203) == (3.0, 200, 128.0)  # the pod's cgroup counts on
     assert seen(110) == (35.0, 0, 35.0)  # and the past is as it was
+
+
+def test_what_happens_to_a_life_may_be_told_in_any_order_and_for_ever() -> None:
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    rng = random.Random(seed)
+    turns = [
+        (T0 + rng.uniform(0, 1000), rng.choice((None, Load(cpu=float(rng.randrange(900)))))) for _ in range(40)
+    ]
+    restarts, steps = [at for at, load in turns if load is None], [(at, load) for at, load in turns if load]
+    planned, told = Life(T0, Load(), restarts, steps), Life(T0, Load())
+    for at, load in turns:
+        if load is None:
+            told.restart(at)
+        else:
+            told.step(at, load)
+    for later in range(0, 1100, 7):
+        one, other = (life.at(int((T0 + later) * 1000)) for life in (planned, told))
+        assert one.counts() == pytest.approx(other.counts(), rel=1e-12)
+        assert one.wholes() == pytest.approx(other.wholes(), rel=1e-12)
+        assert (one.epoch.run, one.epoch.started) == (other.epoch.run, other.epoch.started)
+    for index in range(1000):  # it is not kept all
+        told.restart(T0 + 2000 + index)
+    assert len(told._epochs) < 200
+    assert told.at(int((T0 + 3000) * 1000)).epoch.run == 1000 + len(restarts)
 
 
 def test_samples_are_taken_at_intervals_and_by_the_clock_of_the_node() -> None:

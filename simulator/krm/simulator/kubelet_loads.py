@@ -12,6 +12,7 @@ from operator import add
 from typing import Iterable, List, NamedTuple, Optional, Tuple
 
 MIB = 1024 * 1024
+EPOCHS = 100  # of a life, kept beyond those that it was made with: a container may restart for ever
 PERIODS = 10.0  # CPU quota periods a second: the kubelet's default is one of 100 ms
 
 # The counters of a life, in the order of their vectors; the units are those of Load's fields.
@@ -185,7 +186,8 @@ class Spot(NamedTuple):
 class Life:
     """A container from its start: steps change its load, restarts begin its counters again at 0.
 
-    start, and the moments of steps and restarts: Unix seconds.
+    start, and the moments of steps and restarts: Unix seconds. What is told at once here is kept for ever; of
+    what comes later the newest EPOCHS, and before them the container is as it was at the oldest one's begin.
     """
 
     def __init__(
@@ -196,18 +198,19 @@ class Life:
         steps: Iterable[Tuple[float, Load]] = (),
     ) -> None:
         self.start = to_ms(start)
-        self._turns: List[Tuple[int, Optional[Load]]] = [(self.start, load)]  # None: a restart
-        self._turns += [(to_ms(at), None) for at in restarts]
-        self._turns += [(to_ms(at), changed) for at, changed in steps]
-        self._epochs = self._written()
+        self._epochs = [_epoch(self.start, load, NOTHING, NOTHING, 0, self.start)]
+        turns: List[Tuple[float, Optional[Load]]] = [(at, None) for at in restarts]
+        for at, changed in sorted([*turns, *steps], key=lambda turn: turn[0]):
+            self._write(max(to_ms(at), self.start), changed)
+        self._kept = len(self._epochs) + EPOCHS
 
     def step(self, at: float, load: Load) -> None:
         """From `at` on it does this, until the next step."""
-        self._add(at, load)
+        self._insert(at, load)
 
     def restart(self, at: float) -> None:
         """The container is another one from `at` on, with the same load."""
-        self._add(at, None)
+        self._insert(at, None)
 
     def at(self, moment: int) -> Spot:
         """Before the start it is as at the start."""
@@ -219,23 +222,27 @@ class Life:
         moment = max(moment, epoch.at)
         return Spot(epoch, moment, _passed(epoch, moment))
 
-    def _add(self, at: float, load: Optional[Load]) -> None:
-        self._turns.append((to_ms(at), load))
-        self._epochs = self._written()
+    def _insert(self, at: float, load: Optional[Load]) -> None:
+        """None: a restart. What is told already of later moments comes after it."""
+        moment, epochs = max(to_ms(at), self._epochs[0].at), self._epochs
+        later: List[Tuple[int, Optional[Load]]] = []
+        while len(epochs) > 1 and epochs[-1].at > moment:
+            last = epochs.pop()
+            later.append((last.at, last.load if last.run == epochs[-1].run else None))
+        self._write(moment, load)
+        for when, changed in reversed(later):
+            self._write(when, changed)
+        del epochs[: -self._kept]
 
-    def _written(self) -> List[Epoch]:
-        turns = sorted(self._turns[1:], key=lambda turn: turn[0])
-        first = self._turns[0][1] or Load()
-        written = [_epoch(self.start, first, NOTHING, NOTHING, 0, self.start)]
-        for at, load in turns:
-            last, moment = written[-1], max(at, self.start)
-            spot = Spot(last, moment, _passed(last, moment))
-            if load is None:
-                earlier = tuple(spot.wholes())
-                written.append(_epoch(moment, last.load, NOTHING, earlier, last.run + 1, moment))
-            else:
-                written.append(_epoch(moment, load, tuple(spot.counts()), last.earlier, last.run, last.started))
-        return written
+    def _write(self, moment: int, load: Optional[Load]) -> None:
+        last = self._epochs[-1]
+        spot = Spot(last, moment, _passed(last, moment))
+        if load is None:
+            earlier = tuple(spot.wholes())
+            self._epochs.append(_epoch(moment, last.load, NOTHING, earlier, last.run + 1, moment))
+        else:
+            counts = tuple(spot.counts())
+            self._epochs.append(_epoch(moment, load, counts, last.earlier, last.run, last.started))
 
 
 def _epoch(at: int, load: Load, before: Vector, earlier: Vector, run: int, started: int) -> Epoch:

@@ -39,11 +39,11 @@ demo: setup ## krm against a simulated cluster; KRM_DEMO_SECONDS=20 ends it afte
 ##@ Test
 .PHONY: test
 test: setup ## the fast tests, in parallel, about 4 minutes
-	@$(PYTEST) $(PARALLEL) -m "not slow" tests
+	@$(PYTEST) $(PARALLEL) -m "not slow and not node" tests
 
 .PHONY: test-slow
 test-slow: setup ## what `make test` leaves out, but for tests/faults; and many histories of the laws
-	@$(PYTEST) -n $(SLOW_WORKERS) --dist loadfile -m slow tests --ignore=tests/faults || test $$? -eq 5
+	@$(PYTEST) -n $(SLOW_WORKERS) --dist loadfile -m "slow and not node" tests --ignore=tests/faults || test $$? -eq 5
 	@KRM_LAW_CASES=$(KRM_LAW_CASES) $(PYTHON) -m pytest -q $(PARALLEL) --timeout=600 tests/laws/test_laws.py
 
 .PHONY: test-faults
@@ -51,12 +51,17 @@ test-faults: setup ## random faults against the whole pipeline; KRM_FAULT_ROUNDS
 	@if [ -d tests/faults ]; then KRM_FAULT_ROUNDS=$(KRM_FAULT_ROUNDS) KRM_FAULT_READS=$(KRM_FAULT_READS) $(PYTEST) -n 2 --dist loadgroup --timeout=7200 tests/faults || test $$? -eq 5; \
 	else echo "tests/faults is not there: nothing was run"; fi
 
+.PHONY: test-node
+test-node: setup ## a real kubelet with containerd and runc on this machine, as root; about 3 minutes
+	@cd tests && $(abspath $(PYTHON)) -m node.real
+	@$(PYTEST) --timeout=300 -m node tests/node tests/acceptance
+
 .PHONY: test-all
 test-all: test test-slow test-faults test-38 ## all of it on this machine
 
 .PHONY: test-38
 test-38: $(VENV_38)/installed ## the fast tests that need no control plane, on Python 3.8
-	@$(VENV_38)/bin/python -m pytest $(REPORTING) $(PARALLEL) -m "not slow and not controlplane" tests --ignore=tests/controlplane
+	@$(VENV_38)/bin/python -m pytest $(REPORTING) $(PARALLEL) -m "not slow and not controlplane and not node" tests --ignore=tests/controlplane
 
 $(VENV_38)/installed: pyproject.toml scripts/setup.py
 	@test -n "$(START_PYTHON)" || { echo "No Python found: install Python 3.8." >&2; exit 1; }

@@ -33,10 +33,10 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(self.pem)
 
-    def server(self, name: str = "server") -> Pair:
-        """For 127.0.0.1, ::1 and localhost."""
-        addresses = [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1")]
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses])
+    def server(self, name: str = "server", addresses: Sequence[str] = ()) -> Pair:
+        """For 127.0.0.1, ::1, localhost and the IP `addresses`."""
+        listed = [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1", *addresses)]
+        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), *listed])
         return self._issue(name, (), ExtendedKeyUsageOID.SERVER_AUTH, names)
 
     def client(self, name: str, groups: Sequence[str] = ()) -> Pair:

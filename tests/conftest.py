@@ -22,6 +22,7 @@ from controlplane.fixtures import (  # noqa: F401 (fixtures)
     own_control_plane,
 )
 from kept_cluster import kept, server  # noqa: F401 (fixtures)
+from node.fixtures import node, node_plane  # noqa: F401 (fixtures)
 from original_client import original_client  # noqa: F401 (fixture)
 
 HERE = Path(__file__).resolve().parent
@@ -33,6 +34,8 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     for item in items:
         if PLANES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.controlplane)
+        if "node" in getattr(item, "fixturenames", ()) or HERE / "node" in Path(str(item.path)).parents:
+            item.add_marker(pytest.mark.node)
         if item.get_closest_marker("controlplane") or HERE / "controlplane" in Path(str(item.path)).parents:
             item.add_marker(pytest.mark.xdist_group("controlplane"))
 

@@ -150,7 +150,7 @@ NOT_SERVED = (404, "the server could not find the requested resource", {})
         (f"{BASE}/nodes/n-1/status", NOT_SERVED),
         (f"{BASE}/foo", NOT_SERVED),
         (f"{BASE}/watch/nodes", NOT_SERVED),
-        ("/apis/metrics.k8s.io/v1/nodes", NOT_SERVED),
+        ("/apis/metrics.k8s.io/v1/nodes", (404, "404 page not found", None)),
         (f"{BASE}/nodes?watch=true", (405, 'watch is not supported on resources of kind "nodes.metrics.k8s.io"',
             {"group": "metrics.k8s.io", "kind": "nodes"})),
         (f"{BASE}/pods?labelSelector=app%3D%3D%3D",

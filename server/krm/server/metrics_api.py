@@ -43,6 +43,7 @@ from krm.server.statuses import (
     not_found,
     nothing_found,
     only_namespaces,
+    page_not_found,
     unavailable,
     unknown_resource,
     watch_not_supported,
@@ -79,9 +80,11 @@ class MetricsApi:
 
     async def answer(self, request: Request, found: Target, query: Dict[str, str], watching: bool) -> Reply:
         """Of a caller who may read it. Raises ApiError."""
+        if found.version != VERSION:
+            raise page_not_found()
         resource = found.kind.resource
         kept = self._of(resource) if resource in OBJECT_KINDS else None
-        if kept is None or found.version != VERSION or found.subresource or found.watch:
+        if kept is None or found.subresource or found.watch:
             raise unknown_resource()
         if (found.namespace or found.name) and bool(found.namespace) != kept.resource.namespaced:
             raise unknown_resource()

@@ -18,6 +18,7 @@ class ContainerFacts(NamedTuple):
 
     name: str
     started: Optional[float]  # Unix seconds; None = it does not run
+    id: str = ""  # the runtime's, without what it calls itself
 
 
 class PodFacts(NamedTuple):
@@ -93,7 +94,8 @@ def _container(status: Mapping[str, Any]) -> ContainerFacts:
     running = mapping(status.get("state")).get("running")
     started = times.known(mapping(running).get("startedAt")) if isinstance(running, dict) else None
     # A running container whose start is not told runs all the same.
-    return ContainerFacts(text(status.get("name")), (started or 0.0) if isinstance(running, dict) else None)
+    since = (started or 0.0) if isinstance(running, dict) else None
+    return ContainerFacts(text(status.get("name")), since, text(status.get("containerID")).rpartition("://")[2])
 
 
 def _port(spec: Mapping[str, Any]) -> int:

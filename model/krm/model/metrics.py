@@ -56,8 +56,10 @@ class Metric(NamedTuple):
 _CPU = ("kubelet/resource", "kubelet/summary", "agent", "kubelet/cadvisor", "metrics.k8s.io")
 _CADVISOR = ("kubelet/cadvisor", "agent")
 _SUMMARY = ("kubelet/summary", "kubelet/cadvisor")
+_MEMORY = (*_SUMMARY, "agent")
 # Counters that become rates: the times of /stats/summary are whole seconds, /metrics/cadvisor's milliseconds.
 _FLOWS = ("kubelet/cadvisor", "kubelet/summary")
+_FAULTS = (*_FLOWS, "agent")
 _STATE = ("state",)
 _SUM = ("sum",)
 
@@ -77,21 +79,21 @@ PART_ONE: Tuple[Metric, ...] = (
     Metric("filesystem/inodes_free", COUNT, GAUGE, _DISKS, _SUMMARY, "Inodes free for use."),
     Metric("gpu/usage", "megabytes", GAUGE, _ALL, ("dcgm", "agent"), "GPU memory used, all GPUs.", main=True),
     Metric("memory/limit", BYTES, GAUGE, _LIMITS, _STATE, "Memory limit in force.", step=1024),
-    Metric("memory/major_page_faults", COUNT, COUNTER, _USERS, _FLOWS, "Page faults that read a disk."),
-    Metric("memory/major_page_faults_rate", "count/s", RATE, _ALL, _FLOWS, "The same a second.",
+    Metric("memory/major_page_faults", COUNT, COUNTER, _USERS, _FAULTS, "Page faults that read a disk."),
+    Metric("memory/major_page_faults_rate", "count/s", RATE, _ALL, _FAULTS, "The same a second.",
            "memory/major_page_faults", step=0.01),
     Metric("memory/node_capacity", BYTES, GAUGE, _NODES, _STATE, "Memory capacity of the node.", step=1024),
     Metric("memory/node_allocatable", BYTES, GAUGE, _NODES, _STATE, "Memory that pods may request.", step=1024),
     Metric("memory/node_reservation", "share", SHARE, _NODES, _SUM, "Requests / allocatable, 0..1.", step=1e-4),
     Metric("memory/node_utilization", "share", SHARE, _NODES, _SUM,
            "Working set / allocatable, 0..1.", step=1e-4),
-    Metric("memory/page_faults", COUNT, COUNTER, _USERS, _FLOWS, "Page faults."),
-    Metric("memory/page_faults_rate", "count/s", RATE, _ALL, _FLOWS, "The same a second.",
+    Metric("memory/page_faults", COUNT, COUNTER, _USERS, _FAULTS, "Page faults."),
+    Metric("memory/page_faults_rate", "count/s", RATE, _ALL, _FAULTS, "The same a second.",
            "memory/page_faults", step=0.01),
     Metric("memory/request", BYTES, GAUGE, _LIMITS, _STATE, "Memory request in force.", step=1024),
-    Metric("memory/usage", BYTES, GAUGE, _ALL, _SUMMARY, "All memory charged, caches too.", main=True, step=1024),
+    Metric("memory/usage", BYTES, GAUGE, _ALL, _MEMORY, "All memory charged, caches too.", main=True, step=1024),
     Metric("memory/cache", BYTES, GAUGE, _ALL, _CADVISOR, "Page cache.", step=1024),
-    Metric("memory/rss", BYTES, GAUGE, _ALL, ("kubelet/summary", "kubelet/cadvisor", "agent"),
+    Metric("memory/rss", BYTES, GAUGE, _ALL, _MEMORY,
            "Anonymous memory and swap cache.", step=1024),
     Metric("memory/working_set", BYTES, GAUGE, _ALL, _CPU, "Usage less inactive file pages.", step=1024),
     Metric("network/rx", BYTES, COUNTER, _NETWORK, _FLOWS, "Bytes received.", step=1024),
@@ -104,7 +106,7 @@ PART_ONE: Tuple[Metric, ...] = (
     Metric("network/tx_errors_rate", "count/s", RATE, _NETWORK_SUMS, _FLOWS, "The same a second.",
            "network/tx_errors", step=0.01),
     Metric("network/tx_rate", "bytes/s", RATE, _NETWORK_SUMS, _FLOWS, "Bytes sent a second.", "network/tx"),
-    Metric("uptime", MILLISECONDS, GAUGE, _USERS, ("kubelet/resource", "kubelet/summary", "kubelet/cadvisor"),
+    Metric("uptime", MILLISECONDS, GAUGE, _USERS, ("kubelet/resource", *_MEMORY),
            "Since the container (the node) started.", step=1000),
 )  # fmt: skip
 
@@ -140,11 +142,11 @@ PART_TWO: Tuple[Metric, ...] = (
     Metric("ephemeral_storage/request", BYTES, GAUGE, _LIMITS, _STATE, "Request in force.", step=1024),
     Metric("ephemeral_storage/limit", BYTES, GAUGE, _LIMITS, _STATE, "Limit in force.", step=1024),
     Metric("ephemeral_storage/node_allocatable", BYTES, GAUGE, _NODES, _STATE, "What pods may request.", step=1024),
-    Metric("pids/usage", COUNT, GAUGE, (CONTAINER, POD, NODE), ("kubelet/summary", "kubelet/cadvisor", "agent"),
+    Metric("pids/usage", COUNT, GAUGE, (CONTAINER, POD, NODE), _MEMORY,
            "Processes and threads."),
-    Metric("pids/limit", COUNT, GAUGE, (CONTAINER, NODE), ("kubelet/summary", "kubelet/cadvisor", "agent"),
+    Metric("pids/limit", COUNT, GAUGE, (CONTAINER, NODE), _MEMORY,
            "The most there may be."),
-    Metric("swap/usage", BYTES, GAUGE, _ALL, ("kubelet/resource", "kubelet/summary", "kubelet/cadvisor"),
+    Metric("swap/usage", BYTES, GAUGE, _ALL, ("kubelet/resource", *_MEMORY),
            "Swap in use.", step=1024),
     Metric("quota/used", "as the resource", GAUGE, (NAMESPACE,), _STATE,
            "Of a ResourceQuota; resource_id is QUOTA/RESOURCE. cpu in millicores.", step=0.001),

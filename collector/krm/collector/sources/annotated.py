@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Union
+from typing import Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Union
 
 from krm.collector.facts import PodFacts
 from krm.collector.source import NoData, Target
@@ -45,6 +45,14 @@ def pod_target(pod: PodFacts) -> Target:
     """A pod as something to ask."""
     name = f"pod {pod.namespace}/{pod.name}"
     return Target(name=name, node=pod.node, namespace=pod.namespace, pod=pod.name, uid=pod.uid)
+
+
+def alive(look: Callable[[str, str], Optional[PodFacts]], target: Target) -> PodFacts:
+    """The pod that a target is, as it is now. `look`: (namespace, name) -> the pod. Raises NoData."""
+    pod = look(target.namespace, target.pod)
+    if pod is None or pod.uid != target.uid:
+        raise NoData("there is no such pod any more")
+    return pod
 
 
 def scrape_url(pod: PodFacts, reach: Reach, nodes: FrozenSet[str]) -> str:

@@ -20,7 +20,7 @@ from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, NamedTupl
 
 from krm.collector.facts import PodFacts
 from krm.collector.source import NoData, Target
-from krm.collector.sources.annotated import PORT, Reach, own_url, pod_target
+from krm.collector.sources.annotated import PORT, Reach, alive, own_url, pod_target
 from krm.collector.sources.scraped import MAX_BYTES, Point, read_page
 from krm.collector.sources.scraping import TIMEOUT, Fetch
 from krm.model.measures import Covers, Sample, Subject
@@ -150,9 +150,7 @@ class Gpus:
         self._believed = frozenset(believed)
 
     def __call__(self, target: Target, now: float) -> List[Sample]:
-        exporter = self._look(target.namespace, target.pod)
-        if exporter is None or exporter.uid != target.uid:
-            raise NoData("there is no such pod any more")
+        exporter = alive(self._look, target)
         if exporter.namespace not in self._believed:
             raise NoData(f"exporters of the namespace {exporter.namespace} are not believed (--dcgm-namespaces)")
         told = exporter.annotations.get(PORT, "")

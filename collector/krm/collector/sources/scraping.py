@@ -11,7 +11,7 @@ from krm.cluster.errors import ClusterError
 from krm.collector.facts import PodFacts
 from krm.collector.source import NoData, Target
 from krm.collector.sources import app
-from krm.collector.sources.annotated import Reach, scrape_url
+from krm.collector.sources.annotated import Reach, alive, scrape_url
 from krm.collector.sources.scraped import MAX_BYTES, read_page
 from krm.model.measures import Sample, Subject
 
@@ -63,9 +63,7 @@ class Scraper:
         self._lock = threading.Lock()
 
     def __call__(self, target: Target, now: float) -> List[Sample]:
-        pod = self._look(target.namespace, target.pod)
-        if pod is None or pod.uid != target.uid:
-            raise NoData("there is no such pod any more")
+        pod = alive(self._look, target)
         url = scrape_url(pod, self._reach, self._nodes())
         names = app.names_for(pod.annotations, self._names)
         began = time.monotonic()

@@ -10,14 +10,16 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
 import metric_servers
 import pytest
 from krm.model.measures import Sample, Subject
-from krm.store.history.asked import HOUR, Query, Total
+from krm.store.history.asked import HOUR, NoHistory, Query, Total
 from krm.store.history.external import ExternalHistory
 from krm.store.history.influx import Influx
 from krm.store.history.local import LocalHistory
 from krm.store.history.place import parse_place
+from krm.store.history.sending import NotNow
 from krm.store.history.victoria import Victoria
 from redis_servers import until
 
+HOSTILE = ["a b,c=d", "it's", "\\", 'x"} or {__name__=~".+"', "' OR \"type\" = 'pod", ".*|.+", "l\nm", "100%", "ü☃"]
 METRICS = ("cpu/usage_rate", "memory/working_set", "network/rx", "gpu/usage", "cpu/throttled_share")
 EVERY = 5.0  # seconds between two turns
 
@@ -114,9 +116,29 @@ def same(file: Dict[Any, Total], store: Dict[Any, Total], step: float, hours: in
         assert other.last == pytest.approx(one.last, abs=0.0015)
 
 
-def settled(history: ExternalHistory, sees: Callable[[], bool]) -> None:
-    until("all is with the store, and seen", sees, 30)
+Turns = List[Tuple[List[Sample], float]]
+
+
+def settled(history: ExternalHistory, folder: Path, turns: Turns) -> None:
+    """Ends the thread; all is with the store then, and seen: reads need no thread."""
+    history.close(30)
+    assert list(folder.glob("spool-*/*.gz")) == []
     assert history.health() == []
+    newest = max(
+        (one for samples, _ in turns for one in samples if METRICS[0] in one.values), key=lambda one: one.at
+    )
+    query = Query(METRICS[0], newest.subject.level, newest.at - HOUR, newest.at + 1)
+    until("it is seen", lambda: (history.totals(query).extent.as_of or 0) >= newest.at - 0.001, 30)
+    # VictoriaMetrics remembers for some seconds that a question found nothing.
+    until("it is found", lambda: list(history._store.newest(newest.at - HOUR, newest.at + 1)), 30)
+
+
+def record_all(histories: List[Any], turns: Turns) -> None:
+    for samples, now in turns:
+        for one in histories:
+            if isinstance(one, ExternalHistory):
+                until("there is room", lambda one=one: one._sender._turns.qsize() < 10)  # type: ignore[misc]
+            one.record(samples, now)
 
 
 @pytest.mark.slow
@@ -126,21 +148,14 @@ def test_the_same_sums_as_the_file_over_a_restart_while_data_is_buffered(side: S
     file, store = LocalHistory(str(tmp_path / "history.db")), side.open(tmp_path)
     turns = list(load.turns(begin - 300, begin + 1.2 * HOUR))
     third = len(turns) // 3
-    for number, (samples, now) in enumerate(turns):
-        file.record(samples, now)
-        until("there is room", lambda: store._sender._turns.qsize() < 10)
-        store.record(samples, now)
-        if number == third:
-            side.server.stop()
-        if number == third + 110:
-            until("it is told", lambda: any("batches wait" in one for one in store.health()))
-            waiting = sorted(path.name for path in tmp_path.glob("spool-*/*.gz"))
-            assert len(waiting) > 50
-            side.server.start()
-    newest = turns[-1][1] - 60
-    settled(store, lambda: not list(tmp_path.glob("spool-*/*.gz")))
-    query = Query("cpu/usage_rate", "cluster", begin, turns[-1][1] + 1)
-    until("it is seen", lambda: (store.totals(query).extent.as_of or 0) > newest, 30)
+    record_all([file, store], turns[:third])
+    side.server.stop()
+    record_all([file, store], turns[third : third + 110])
+    until("it is told", lambda: any("batches wait" in one for one in store.health()))
+    assert len(list(tmp_path.glob("spool-*/*.gz"))) > 50
+    side.server.start()
+    record_all([file, store], turns[third + 110 :])
+    settled(store, tmp_path, turns)
     for metric in METRICS:
         step = {"memory/working_set": 1024.0, "network/rx": 1024.0, "gpu/usage": 1.0}.get(metric, 0.1)
         for level in ("container", "pod", "namespace", "node", "cluster"):
@@ -162,5 +177,82 @@ def test_the_same_sums_as_the_file_over_a_restart_while_data_is_buffered(side: S
         assert list(one.times) == list(other.times)
         # But for the first steps of an hour: there the store knows only a share of a window.
         assert list(one.values)[4:] == pytest.approx(list(other.values)[4:], abs=0.2, nan_ok=True)
-    store.close()
     file.close()
+
+
+def test_a_collector_that_starts_again_goes_on_where_the_store_has_its_series(side: Side, tmp_path: Path) -> None:
+    begin = begin_of_test()
+    load = Load(random.randrange(10**6), begin)
+    turns = list(load.turns(begin - 60, begin + 900))
+    file, store = LocalHistory(str(tmp_path / "history.db")), side.open(tmp_path)
+    record_all([file, store], turns[:100])
+    settled(store, tmp_path, turns[:100])
+    seen = side.open(tmp_path)
+    # Some turns are repeated, as a standby that takes over does: they count once.
+    record_all([seen], turns[95:100])
+    record_all([file, seen], turns[100:])
+    settled(seen, tmp_path, turns)
+    for metric, step in (("cpu/usage_rate", 0.1), ("network/rx", 1024.0), ("memory/working_set", 1024.0)):
+        found = totals(file, metric, "pod", begin, begin + HOUR)
+        assert found
+        same(found, totals(seen, metric, "pod", begin, begin + HOUR), step, 1)
+    file.close()
+
+
+def test_a_batch_whose_answer_was_lost_counts_once(side: Side, tmp_path: Path) -> None:
+    begin = begin_of_test()
+    store = side.open(tmp_path)
+    sent = store._store.send
+    answers = iter([True, False, True, False, False])
+
+    def forgetful(batch: bytes) -> None:
+        sent(batch)
+        if next(answers, False):
+            raise NotNow("the answer was lost")
+
+    store._sender._outlet.send = forgetful  # type: ignore[method-assign]
+    for turn in range(1, 4):
+        at = begin + 10.0 * turn
+        store.record([Sample(Subject("shop", "web-0", "u"), at, {"cpu/usage_rate": 100.0}, "agent", 10.0)], at)
+    query = Query("cpu/usage_rate", "pod", begin, begin + 60)
+    until("all is there", lambda: [one.last for one in store.totals(query).totals] == [begin + 30])
+    until("nothing waits", lambda: not list(tmp_path.glob("spool-*/*.gz")))
+    total = store.totals(query).totals[0]
+    assert (total.sum, total.covered, total.samples, total.maximum) == (3000.0, 30.0, 3, 100.0)
+    store.close()
+
+
+def test_no_name_gets_out_of_a_query(side: Side, tmp_path: Path) -> None:
+    begin = begin_of_test()
+    store = side.open(tmp_path)
+    for number, name in enumerate(HOSTILE):
+        subject = Subject(name, name, f"u{number}", name, name, name)
+        store.record([Sample(subject, begin + 10, {"cpu/usage_rate": 100.0 + number}, "agent", 10.0)], begin + 10)
+    everything = Query("cpu/usage_rate", "container", begin, begin + 60)
+    until("all are there", lambda: len(store.totals(everything).totals) == len(HOSTILE))
+    for number, name in enumerate(HOSTILE):
+        for query in (
+            everything._replace(pod=name),
+            everything._replace(namespace=name),
+            everything._replace(container=name),
+            everything._replace(node=name),
+            everything._replace(allowed=(name,)),
+        ):
+            assert [one.maximum for one in store.totals(query).totals] == [100.0 + number], (query, name)
+            assert [one.subject.pod for one in store.range(query).series] == [name]
+    with pytest.raises(NoHistory, match="there is no metric"):
+        store.totals(everything._replace(metric='x"; DROP DATABASE k8s; --'))
+    store.close()
+
+
+def test_what_no_store_answers_is_no_history(side: Side, tmp_path: Path) -> None:
+    store = side.open(tmp_path)
+    query = Query("cpu/usage_rate", "pod", begin_of_test(), time.time())
+    empty = store.totals(query)
+    assert (empty.totals, empty.extent.oldest, empty.extent.as_of) == ([], None, None)
+    assert store.range(query).series == []
+    side.server.stop()
+    for ask in (store.totals, store.range):
+        with pytest.raises(NoHistory, match="it does not answer"):
+            ask(query)
+    store.close()

@@ -58,7 +58,7 @@ class Influx:
 
     def points(self, query: Query) -> Iterator[Found]:
         """As Store has it."""
-        for rows in self._query(influxql.points(query))[0]:
+        for rows in self._query(influxql.points(query), 1)[0]:
             points = [
                 Raw(at / 1000, float(value), float(seconds or 0.0))
                 for at, value, seconds in rows.values
@@ -69,7 +69,7 @@ class Influx:
 
     def totals(self, query: Query) -> Iterator[Total]:
         """As Store has it."""
-        sums, firsts, lasts = self._query(influxql.totals(query))
+        sums, firsts, lasts = self._query(influxql.totals(query), 3)
         first = {_key(rows): rows.values[0][0] / 1000 for rows in firsts}
         last = {_key(rows): rows.values[0][0] / 1000 for rows in lasts}
         counted = TABLE[query.metric].form == COUNTER
@@ -87,7 +87,7 @@ class Influx:
         """As Store has it."""
         names = iter(sorted(TABLE))
         for some in iter(lambda: list(islice(names, _METRICS_AT_ONCE)), []):
-            for metric, found in zip(some, self._query(influxql.newest(some, since, now))):
+            for metric, found in zip(some, self._query(influxql.newest(some, since, now), len(some))):
                 for rows in found:
                     at, value = rows.values[0]
                     yield Newest(subject_of(rows.tags), metric, at / 1000, float(value))
@@ -111,7 +111,7 @@ class Influx:
         except NoAnswer as error:
             raise NotNow(str(error)) from None
 
-    def _query(self, statements: str) -> List[List[influxql.Rows]]:
+    def _query(self, statements: str, count: int) -> List[List[influxql.Rows]]:
         place = self._place
         fields = {"q": statements, "db": place.bucket or place.database, "epoch": "ms"}
         try:
@@ -120,7 +120,7 @@ class Influx:
             raise NoHistory(f"{self.name}: {error}") from None
         if answer.status != 200:
             raise NoHistory(f"{self.name} answered {answer.status}: {answer.said}")
-        return influxql.read(_json(answer.body))
+        return influxql.read(_json(answer.body), count)
 
 
 def _json(body: bytes) -> Any:

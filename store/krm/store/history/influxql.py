@@ -55,19 +55,22 @@ def create(database: str) -> str:
     return f"CREATE DATABASE {named(database)}"
 
 
-def read(answer: Any) -> List[List[Rows]]:
-    """Series, a list a statement. Raises NoHistory for an error in it, and for what is no answer."""
+def read(answer: Any, statements: int) -> List[List[Rows]]:
+    """Series, a list a statement. Raises NoHistory for an error in it, and for what is no answer.
+
+    Of a database that is not there, InfluxDB answers the first statement and no more: there is nothing.
+    """
     try:
         if "error" in answer:
             raise NoHistory(f"InfluxDB says: {str(answer['error'])[:300]}")
-        return [list(_series(result)) for result in answer["results"]]
+        found = [list(_series(result)) for result in answer["results"]]
+        return found + [[] for _ in range(statements - len(found))]
     except (KeyError, TypeError, AttributeError):
         raise NoHistory("an answer that is none of an InfluxDB: is it one?") from None
 
 
 def _series(result: Dict[str, Any]) -> Iterator[Rows]:
     error = result.get("error")
-    # Where the database is not there yet, there is nothing; the other statements are then not executed.
     if error and not any(word in str(error) for word in ("database not found", "not executed")):
         raise NoHistory(f"InfluxDB says: {str(error)[:300]}")
     if result.get("partial"):

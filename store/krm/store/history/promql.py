@@ -75,7 +75,9 @@ def read_vector(body: bytes) -> Iterator[Tuple[Dict[str, str], float]]:
         if answer.get("isPartial"):
             raise NoHistory("VictoriaMetrics gives a part of the answer alone: one of its nodes is away")
         for one in answer["data"]["result"]:
-            yield one["metric"], float(one["value"][1])
+            tags = dict(one["metric"])
+            tags.pop("__name__", None)  # which some functions keep
+            yield tags, float(one["value"][1])
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         raise NoHistory("an answer that is none of a VictoriaMetrics: is it one?") from None
 

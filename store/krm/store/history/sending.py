@@ -176,6 +176,7 @@ class Sender:
             if waiting is None:
                 return
             self._waiting = waiting
+            self._send_all(waiting)  # what an earlier process left, before the first turn asks how far it came
             while not self._stopping.is_set():
                 self._once(waiting)
             while self._take(waiting, 0.0):
@@ -236,7 +237,8 @@ class Sender:
                 self._disk = f"what waits to be sent cannot be read: {error}"
                 self._again_at = time.monotonic() + self._first_pause
                 return
-            self._take(waiting, 0.0)
+            if self._turns.qsize() > QUEUE // 2:
+                self._take(waiting, 0.0)
         if self._failures:
             self._secure(waiting)
 

@@ -175,11 +175,11 @@ def test_what_cannot_be_asked_is_told(history) -> None:
 
 
 def test_too_much_is_refused(history, monkeypatch) -> None:
-    monkeypatch.setattr("krm.store.history.points.MOST_POINTS", 500)
-    run(history, T0, T0 + 60, subjects=[WEB, WEB._replace(uid="u1"), WEB._replace(uid="u2")])
+    monkeypatch.setattr("krm.store.history.points.MOST_POINTS", 50)
+    run(history, T0, T0 + 300, subjects=[WEB, WEB._replace(uid="u1"), WEB._replace(uid="u2")])
     with pytest.raises(TooMuch, match="ask for less time"):
         history.range(asked())
-    assert len(history.range(asked(end=T0 + 60)).series) == 3
+    assert len(history.range(asked(end=T0 + 150)).series) == 3
 
 
 def test_what_is_bad_changes_nothing_and_is_counted(history) -> None:

@@ -57,6 +57,11 @@ class Packed(NamedTuple):
     sections: Dict[Tuple[str, str], Tuple[int, int, int, int, float]]  # (level, metric) -> where, sizes, step
     body: bytes
 
+    def prove(self) -> None:
+        """Opens all its sections. Raises Damaged."""
+        for level, metric in self.sections:
+            self.rows(level, metric)
+
     def rows(self, level: str, metric: str) -> Optional[Rows]:
         """One section; None where the blob has none. Raises Damaged."""
         place = self.sections.get((level, metric))

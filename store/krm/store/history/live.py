@@ -16,10 +16,12 @@ from krm.model.measures import Sample, Subject
 from krm.model.metrics import RATE, TABLE, Metric
 from krm.store.history import planes
 from krm.store.history.asked import HOUR, STEP
+from krm.store.history.refused import Refused
 from krm.store.history.steps import PART_STEPS, hour_of, part_of, step_of
 from krm.store.history.sums import NEVER, SAMPLES, add, new_tally, stands_for
 
 LATE = 120.0  # seconds that a sample may be behind: metrics-server's lag is up to 75 s
+LONGEST = 24 * HOUR  # seconds that a window may have
 AHEAD = 60.0  # seconds that a source's clock may be before the collector's
 MOST_SERIES = 400_000  # about 0.6 KB each
 MOST_PARTS = 6  # parts of points that may wait for the file: half an hour; then the oldest are dropped
@@ -52,14 +54,6 @@ class Who:
         self.subject = subject
         self.level = subject.level
         self.tracks: Dict[str, Track] = {}
-
-
-class Refused:
-    """What was not kept, counted since the start."""
-
-    def __init__(self) -> None:
-        self.late = self.ahead = self.repeated = self.bad = self.unknown = self.many = self.dropped = 0
-        self.example = ""  # of the last that was late, ahead, bad or unknown
 
 
 class Piece(NamedTuple):
@@ -105,17 +99,18 @@ class Live:
 
     def _take(self, sample: Sample, now: float) -> None:
         at, refused = sample.at, self.refused
-        if not isfinite(at) or at > now + AHEAD:
-            refused.ahead += 1
-            refused.example = _told(sample)
+        if not (isfinite(at) and at <= now + AHEAD):
+            refused.count("ahead", sample)
+            return
+        if not 0 <= sample.window <= LONGEST:
+            refused.count("bad", sample)
             return
         step = step_of(at)
         if step > self.newest_step:
             self.newest_step = step
         part, hour = part_of(step), hour_of(step)
         if part < self._oldest_part:
-            refused.late += 1
-            refused.example = _told(sample)
+            refused.count("late", sample)
             return
         who = self._subjects.get(sample.subject) or self._who(sample.subject)
         namespace = who.subject.namespace
@@ -126,15 +121,14 @@ class Live:
             if track is None:
                 continue
             if at <= track.at:
-                refused.repeated += 1
+                refused.repeated += 1  # a source that has nothing new says the same again
                 continue
             try:
                 number = round(value * track.per)
             except (TypeError, ValueError, OverflowError):
                 number = planes.LIMIT
             if not -planes.LIMIT < number < planes.LIMIT:
-                refused.bad += 1
-                refused.example = f"{name} of {_told(sample)}"
+                refused.count("bad", sample, name)
                 continue
             begin, amount = stands_for(track.metric.form, track.at, track.tail, value, sample)
             self._tally(tallies, track, hour, begin, at, amount, value)
@@ -223,11 +217,10 @@ class Live:
     def _track(self, who: Who, name: str, sample: Optional[Sample] = None) -> Optional[Track]:
         metric = TABLE.get(name)
         if metric is None:
-            self.refused.unknown += 1
-            self.refused.example = f"{name[:80]} of {_told(sample) if sample else who.subject}"
+            self.refused.count("unknown", sample, name)
             return None
         if self.series >= self._most_series:
-            self.refused.many += 1
+            self.refused.count("many", sample, name)
             return None
         self.series += 1
         track = who.tracks[name] = Track(who, metric)
@@ -242,6 +235,11 @@ class Live:
         if track is not None and at > track.at:
             track.at, track.tail = at, tail
         return track
+
+    def touch(self) -> None:
+        """All that is here is to be written again."""
+        self.dirty_parts.update((name, part) for part, names in self.parts.items() for name in names)
+        self.dirty_hours.update((name, hour) for hour, names in self.hours.items() for name in names)
 
     def clear(self) -> None:
         """As new, but for what it counted: the clock was put back, and the file says how to go on."""
@@ -308,9 +306,3 @@ class Live:
             for track, tally in self.hours.get(hour, {}).get(name, {}).items()
             if track.metric.name == metric and track.who.level == level
         ]
-
-
-def _told(sample: Sample) -> str:
-    subject = sample.subject
-    name = "/".join(part for part in (subject.namespace, subject.pod, subject.container) if part)
-    return f"{(name or subject.node or 'the cluster')[:200]} from {sample.source[:80]}"

@@ -32,6 +32,7 @@ _FIELDS = 8  # numbers a series in a blob: the sum takes two
 _HIGH = 1 << 40  # what a sum's second number counts: a tenth of a small step over a large quota needs it
 _TENTHS = 10  # a sum is kept to a tenth of (metric's step x second), of a counter to a tenth of its step
 _MILLIS = 1000
+ROUNDED = 1 / _MILLIS  # seconds by which a time in a blob may be off
 
 
 def new_tally() -> array[float]:

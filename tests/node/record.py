@@ -19,11 +19,11 @@ from node.real import USERS, Node
 PAGES = {"/metrics/resource": "resource.txt", "/metrics/cadvisor": "cadvisor.txt", "/stats/summary": "summary.json"}
 # Seconds until the kubelet has looked at everything twice; its own turn takes at most 15.
 SETTLED = 60
-# Series that krm has no use for, with their headings.
+# Series that krm has no use for, with their headings; and file systems that this machine alone has.
 _UNUSED = """
 container_tasks_state container_fs_io container_fs_sector container_.*_merged container_.*load container_ulimits
 container_spec_memory_(reserv|swap) container_threads container_sockets container_health container_.*_burst
-machine_nvm machine_cpu_(books|drawers)
+machine_nvm machine_cpu_(books|drawers) container_fs_.*device="/(?!dev/)
 """
 _SHORTENED = re.compile(rb"^(# [A-Z]+ )?(%s).*\n" % "|".join(_UNUSED.split()).encode(), re.MULTILINE)
 _IDENTITY = re.compile(rb'(boot_id|machine_id|system_uuid)="[^"]*"')

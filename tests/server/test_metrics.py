@@ -74,6 +74,7 @@ def test_requests_are_counted_by_verb_kind_and_code(app: PaperApp) -> None:
     app.gate.refused = [("list", "nodes", "")]
     assert app.ask("/nodes").status == 403
     assert app.ask("/api/v1/pods", "DELETE").status == 405
+    assert app.ask("/apis/metrics.k8s.io/v1beta1/pods").status == 404  # no collector has written
     found = scraped(app)
 
     def count(**labels: str) -> float:
@@ -84,8 +85,9 @@ def test_requests_are_counted_by_verb_kind_and_code(app: PaperApp) -> None:
     assert count(verb="get", kind="pods", code="404") == 1
     assert count(verb="list", kind="nodes", code="403") == 1
     assert count(verb="deletecollection", kind="pods", code="405") == 1
+    assert count(verb="list", kind="pods.metrics.k8s.io", code="404") == 1
     whole = value(found, "krm_server_request_seconds_bucket", cluster="paper", verb="list", le="+Inf")
-    assert whole == value(found, "krm_server_request_seconds_count", cluster="paper", verb="list") == 4
+    assert whole == value(found, "krm_server_request_seconds_count", cluster="paper", verb="list") == 5
     assert 0 < value(found, "krm_server_request_seconds_sum", cluster="paper", verb="list") < 5
 
 
@@ -94,6 +96,7 @@ def test_no_caller_can_make_the_page_grow(app: PaperApp) -> None:
         for target in (
             f"/api/v1/kind{n}", f"/apis/g{n}/v1/k", f"/clusters/c{n}/pods", f"/x{n}", f"/pods?namespace=n{n}",
             f"/api/v1/namespaces/n{n}/pods", f"/pods?p{n}=1", f"/apis/apps/v{n}/deployments",
+            f"/apis/metrics.k8s.io/v1/k{n}",
         ):  # fmt: skip
             app.ask(target)
             app.ask(target, f"M{n}")

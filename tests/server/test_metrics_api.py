@@ -12,13 +12,16 @@ from krm.model.kinds import Kind, Resource
 from krm.model.measures import Silence
 from krm.model.records import Envelope
 from krm.model.served import pack_facts
+from krm.server.attributes import of_resource
 from krm.server.catalog import Catalog
 from krm.server.identity import Attributes, Open, User
 from krm.server.kept import Kept
 from krm.server.kubernetes import KubernetesApi
+from krm.server.paths import target
 from krm.server.replica import Replica
 from krm.server.serving import Serving
 from krm.server.statuses import ApiError
+from krm.server.tokenfile import may, parse
 from krm.server.web import Answer, Request
 from krm.store.latest import Latest
 from krm.store.read import SnapshotData, Token
@@ -306,6 +309,20 @@ def test_rights_are_asked_for_as_the_cluster_would(path: str, verb: str, namespa
     assert caught.value.code == 403
     expected = {"verb": verb, "group": "metrics.k8s.io", "version": "v1beta1", "namespace": namespace, "name": name}
     assert {**gate.attributes, **expected} == gate.attributes
+
+
+def test_a_token_file_can_give_what_the_pods_of_one_namespace_use_alone() -> None:
+    ((_, entry),) = parse("0123456789abcdef,ann,1,,shop/pods.metrics.k8s.io\n")
+
+    def allowed(path: str) -> bool:
+        found = target(path)
+        assert found is not None
+        return may(entry, of_resource("c", "GET", found, {}, False))
+
+    assert allowed(f"{BASE}/namespaces/shop/pods")
+    assert allowed(f"{BASE}/namespaces/shop/pods/web-0")
+    others = (f"{BASE}/pods", f"{BASE}/nodes", f"{BASE}/namespaces/other/pods", "/api/v1/namespaces/shop/pods")
+    assert not any(map(allowed, others))
 
 
 # What it is worth

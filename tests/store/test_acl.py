@@ -9,11 +9,15 @@ from typing import Callable, Iterator, List, Tuple
 import pytest
 from kind_pen import Pen
 from krm.client.client import connect as open_client
+from krm.model.measures import Covers
 from krm.model.messages import End
 from krm.store.connect import Clock, connect
 from krm.store.errors import Denied
 from krm.store.follow import Follower
-from krm.store.keys import Keys
+from krm.store.keys import Keys, latest_key
+from krm.store.latest import CollectorState, Pod, pack_pod
+from krm.store.latest_reader import LatestReader
+from krm.store.latest_writer import LatestWriter, Turn
 from krm.store.meta import Announcer
 from krm.store.past import History
 from krm.store.publish import Writer
@@ -59,6 +63,7 @@ def test_each_user_does_its_work(url_of: Callable[[str], str]) -> None:
     assert pen.writer.memory(KEYS.changes) > 0
     assert pen.writer.newest_change() == 3
     reading_from(url_of("krm-reader"), pen)
+    measuring(url_of("krm-collector"), url_of("krm-reader"), pen)
     for user, append in (("krm-streamer", Appender.append_event), ("krm-verifier", Appender.append_list)):
         stage = connect(url_of(user), name="x")
         assert Clock(stage, KEYS.head).now() > 0
@@ -91,6 +96,23 @@ def reading_from(url: str, pen: Pen) -> None:
         assert client.kinds() == ["pods"]
 
 
+def measuring(collector: str, reader: str, pen: Pen) -> None:
+    """The collector reads snapshots and writes measurements, which readers read."""
+    database = connect(collector, name="x")
+    snapshot = Reader(database, KEYS).snapshot()
+    assert snapshot is not None
+    assert len(Follower(database, KEYS, Token(pen.incarnation, 1)).turn(block=0.01)) == 2
+    writer = LatestWriter(database, "demo")
+    assert writer.take()
+    state = CollectorState("", "", 5.0, (), {}, (), Covers(0, 0, "nodes"))
+    for pods in ({"a": {"x": pack_pod(Pod("x", "", "", (), {}))}}, {"a": {}}, {}):
+        writer.write(Turn(pods, {}, {}, state))
+        latest = LatestReader(connect(reader, name="x"), "demo").read()
+        assert latest.collector is not None
+        assert len(latest.pods.get("a", ())) == len(pods.get("a", ()))
+    writer.give_up()
+
+
 FORBIDDEN = [
     ("krm-streamer", ("HSET", KEYS.head, "rv", "9")),
     ("krm-streamer", ("XADD", KEYS.lists, "*", "m", "x")),
@@ -103,6 +125,12 @@ FORBIDDEN = [
     ("krm-aggregator", ("FLUSHALL",)),
     ("krm-reader", ("HSET", KEYS.head, "rv", "9")),
     ("krm-reader", ("XADD", KEYS.changes, "*", "c", "x")),
+    ("krm-reader", ("HSET", latest_key("demo", "nodes"), "n", "x")),
+    ("krm-reader", ("HGETALL", latest_key("other", "nodes"))),
+    ("krm-collector", ("HSET", KEYS.head, "rv", "9")),
+    ("krm-collector", ("XADD", KEYS.events, "*", "m", "x")),
+    ("krm-collector", ("HSET", latest_key("other", "nodes"), "n", "x")),
+    ("krm-streamer", ("HGETALL", latest_key("demo", "nodes"))),
     ("krm-reader", ("XRANGE", KEYS.events, "-", "+")),
     ("krm-reader", ("HGETALL", Keys("other", "pods").head)),
     ("krm-reader", ("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")),

@@ -11,9 +11,11 @@ from collections import Counter
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from krm.model import trust as states
+from krm.model.kinds import Kind
 from krm.server.attributes import of_path
 from krm.server.identity import Gate
 from krm.server.kept import Kept
+from krm.server.resource_metrics import GROUP, OBJECT_KINDS
 from krm.server.routes import Call, Content, Route
 from krm.server.serving import Serving
 from krm.server.statuses import ApiError
@@ -60,12 +62,17 @@ class Metrics:
         verb = OTHER if asked is None else asked.verb
         verb = verb if verb in VERBS else OTHER
         kind = ""
-        if cluster and asked is not None and self._clusters[cluster].serving.catalog.holds(asked.kind):
+        if cluster and asked is not None and self._is_known(cluster, asked.kind):
             kind = str(asked.kind)
         self._requests[cluster, verb, kind, code] += 1
         counts = self._latency.setdefault((cluster, verb), [0] * (len(BUCKETS) + 1))
         counts[bisect_left(BUCKETS, seconds)] += 1
         self._seconds[cluster, verb] = self._seconds.get((cluster, verb), 0.0) + seconds
+
+    def _is_known(self, cluster: str, kind: Kind) -> bool:
+        """Whether it is one of few: what callers invent is counted without its name."""
+        measured = kind.group == GROUP and kind.resource in OBJECT_KINDS
+        return measured or self._clusters[cluster].serving.catalog.holds(kind)
 
     # The page
 

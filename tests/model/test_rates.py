@@ -189,6 +189,27 @@ def test_what_vanishes_and_comes_back_is_never_counted_twice(away: float) -> Non
     assert integral(found) <= (at - NOW) * 1000.0 + 1e-6
 
 
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_collector_whose_clock_jumps_counts_nothing_twice(step: float) -> None:
+    rates = looked_at(Rates())
+    found = [one(rates, sample(NOW + 20, started=NOW + 10, cpu__usage=10 * SECOND))]
+    found.append(one(rates, sample(NOW + 30, started=NOW + 10, cpu__usage=20 * SECOND), NOW + 30 + step))
+    found.append(one(rates, sample(NOW + 40, started=NOW + 10, cpu__usage=30 * SECOND), NOW + 40 + step))
+    assert integral(found) in (20_000.0, 30_000.0)
+
+
+def test_a_former_instance_that_is_shown_in_between_makes_nothing_count_twice() -> None:
+    rates = looked_at(Rates())
+    found = []
+    for turn in range(2, 12):
+        at = 10.0 * turn
+        old, used = turn % 2 == 0, (at - 15) * SECOND
+        found.append(
+            one(rates, sample(NOW + at, started=NOW + (5 if old else 15), cpu__usage=7.0 if old else used))
+        )
+    assert 0.0 <= integral(found) <= 95_000.0
+
+
 def test_what_is_gone_is_forgotten() -> None:
     rates = looked_at(Rates())
     for turn in range(300):

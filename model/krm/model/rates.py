@@ -8,22 +8,22 @@ what the counter grew by, so sums over time are exact. It is never negative and 
     the same time again                            the former rate, with that time: no new point
     an older time                                  dropped
 
-Of a container that is seen for the first time after its node was looked at already, all that it used since
-its start counts: window = at - started. Nothing of it can have been counted before, for what was seen is
-remembered for `keep` seconds after it was seen last.
+Of a container that started after the first look at its node all that it used since its start counts, when it is
+seen first: window = at - started. Nothing is counted twice: what was seen is remembered for `keep` seconds after
+it was seen last, and what started before something that is forgotten is never new again.
 
 cpu/usage_rate is cut to whole nanocores, and windows are computed, as metrics-server does both.
 """
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from krm.model import metrics
 from krm.model.measures import Sample
 
 KEEP = 900.0  # seconds
-KEEP_PLACE = 24 * 3600.0  # seconds that a node's name is remembered: what is new on it since must be known as new
+KEEP_PLACE = 24 * 3600.0  # seconds that a node is remembered, so that what started on it since is known as new
 MOST = 300_000  # subjects, each about 0.5 KB; one over it gets no rates and is counted in `refused`
 # Seconds: a window since the start is at least so long. Before, the few ms that a runtime spends in a container's
 # cgroup would look like a load. What was used is not lost: it counts in the next turn.
@@ -32,47 +32,76 @@ ANOTHER_START = 0.5  # seconds: sources round the time of a start
 AHEAD = 60.0  # seconds: a point that is so far in the future of `now` came from a clock that was wrong
 
 CPU = "cpu/usage"
-_RATE_OF: Dict[str, str] = {metric.counter: metric.name for metric in metrics.rates()}
 # A share of another counter's growth instead of time: throttled periods of all periods.
 _SHARES = {"cpu/throttled_periods": ("cpu/throttled_share", "cpu/periods")}
-_NAMES = {**_RATE_OF, **{counter: share for counter, (share, _) in _SHARES.items()}}
-_COUNTERS = frozenset(_NAMES) | frozenset(of for _, of in _SHARES.values())
+# Counter -> its rate; '' = it is needed for another's alone.
+_RATE_OF: Dict[str, str] = {
+    **{of: "" for _, of in _SHARES.values()},
+    **{counter: share for counter, (share, _) in _SHARES.items()},
+    **{metric.counter: metric.name for metric in metrics.rates()},
+}
 
 _Key = Tuple[str, str, str, str]  # namespace, pod, container, resource_id
-
-
-class _Last(NamedTuple):
-    """A counter's last point, and the rate that it gave."""
-
-    at: float  # Unix seconds, by the source's clock
-    value: float
-    rate: Optional[float] = None
-    window: float = 0.0  # seconds
+# A counter's last point: time by the source's clock, value, the rate that it gave, and its window in seconds.
+_Last = Tuple[float, float, Optional[float], float]
 
 
 class _Subject:
     """What is remembered of one subject."""
 
-    __slots__ = ("counters", "seen", "started", "uid", "zero")
+    __slots__ = ("counters", "newest", "seen", "started", "uid", "zero")
 
-    def __init__(self) -> None:
+    def __init__(self, uid: str, started: Optional[float], zero: Optional[float]) -> None:
         self.counters: Dict[str, _Last] = {}
-        self.uid = ""
-        self.started: Optional[float] = None
-        self.zero: Optional[float] = None  # its counters were 0 then, and nothing since was counted
+        self.uid, self.started = uid, started
+        self.newest = started  # of the starts of its instances so far
+        self.zero = zero  # its counters were 0 then, and nothing since was counted
         self.seen = 0.0  # the collector's clock
+
+    def compare(self, uid: str, started: Optional[float]) -> None:
+        """Begins anew where that is another instance. A source that does not say what it said before, or learns it,
+        speaks of the same one."""
+        another = bool(uid and self.uid and uid != self.uid)
+        if started is not None and self.started is not None:
+            another = another or abs(started - self.started) > ANOTHER_START
+        if another:
+            self.counters = {}
+            later = started is not None and (self.newest is None or started > self.newest + ANOTHER_START)
+            self.zero = started if later else None
+        self.uid = uid or self.uid
+        if started is not None:
+            self.started = started
+            self.newest = started if self.newest is None else max(started, self.newest)
 
 
 class _Place:
     """All that one source says of one node."""
 
-    __slots__ = ("first", "last", "seen", "subjects")
+    __slots__ = ("seen", "since", "subjects")
 
     def __init__(self) -> None:
         self.subjects: Dict[_Key, _Subject] = {}
-        self.first: Optional[float] = None  # newest time of the first look, by the source's clock
-        self.last = 0.0  # newest time of any look
+        # By the source's clock: what started after this, and is not remembered, was never seen. None = no look yet.
+        self.since: Optional[float] = None
         self.seen = 0.0  # the collector's clock
+
+    def forget(self, now: float, keep: float) -> int:
+        """Subjects that were not seen for `keep` seconds; how many."""
+        gone = [key for key, known in self.subjects.items() if abs(now - known.seen) > keep]
+        for key in gone:
+            newest = self.subjects.pop(key).newest
+            if newest is not None and self.since is not None:
+                self.since = max(self.since, newest + ANOTHER_START)
+        return len(gone)
+
+
+class _Look:
+    """One look at a place."""
+
+    __slots__ = ("newest", "place")
+
+    def __init__(self, place: _Place) -> None:
+        self.place, self.newest = place, 0.0
 
 
 class Rates:
@@ -96,30 +125,30 @@ class Rates:
         rates: whoever sums must take each time of a subject and source once. Rates whose windows differ from
         that of their sample follow in a sample of their own.
         """
-        if now - self._swept > self._keep / 10 or now < self._swept:
+        if abs(now - self._swept) > self._keep / 10:
             self._swept = now
             self._forget(now)
         out: List[Sample] = []
-        newest: Dict[_Place, float] = {}
+        looks: Dict[Tuple[str, str], _Look] = {}
         for sample in samples:
-            if _COUNTERS.isdisjoint(sample.values):
+            if _RATE_OF.keys().isdisjoint(sample.values):
                 out.append(sample)
                 continue
-            place_key = (sample.source, sample.subject.node)
-            place = self._places.get(place_key)
-            if place is None:
-                place = self._places[place_key] = _Place()
-            if sample.at > newest.get(place, 0.0):
-                newest[place] = sample.at
-            known = self._known(place, sample, now)
+            where = (sample.source, sample.subject.node)
+            look = looks.get(where)
+            if look is None:
+                look = looks[where] = _Look(self._places.setdefault(where, _Place()))
+            if sample.at > look.newest:
+                look.newest = sample.at
+            known = self._known(look.place, sample, now)
             if known is None:
                 out.append(sample)
             else:
                 _rated(known, sample, now, out)
-        for place, at in newest.items():
-            place.seen = now
-            place.first = at if place.first is None else place.first
-            place.last = max(place.last, at) if place.last <= now + AHEAD else at
+        for look in looks.values():
+            look.place.seen = now
+            if look.place.since is None:
+                look.place.since = look.newest
         return out
 
     def _known(self, place: _Place, sample: Sample, now: float) -> Optional[_Subject]:
@@ -132,98 +161,80 @@ class Rates:
                 self.refused += 1
                 return None
             self._size += 1
-            known = place.subjects[key] = _Subject()
-            known.uid, known.started = subject.uid, sample.started
-            known.zero = self._uncounted_since(place, sample)
+            started = sample.started
+            new = started is not None and place.since is not None and started > place.since
+            known = place.subjects[key] = _Subject(subject.uid, started, started if new else None)
         elif subject.uid != known.uid or sample.started != known.started:
-            _compare(known, sample)
+            known.compare(subject.uid, sample.started)
         known.seen = now
         return known
 
-    def _uncounted_since(self, place: _Place, sample: Sample) -> Optional[float]:
-        """Its start, where nothing of it can have been counted: not seen before, and it would be remembered."""
-        started = sample.started
-        if started is None or place.first is None:
-            return None
-        remembered = sample.at - started < self._keep and started > place.first
-        return started if remembered or started > place.last else None
-
     def _forget(self, now: float) -> None:
-        for place_key, place in list(self._places.items()):
-            gone = [key for key, known in place.subjects.items() if abs(now - known.seen) > self._keep]
-            for key in gone:
-                del place.subjects[key]
-            self._size -= len(gone)
+        for where, place in list(self._places.items()):
+            self._size -= place.forget(now, self._keep)
             if not place.subjects and abs(now - place.seen) > KEEP_PLACE:
-                del self._places[place_key]
-
-
-def _compare(known: _Subject, sample: Sample) -> None:
-    """Begins anew where the sample is of another instance. A source that does not say what it said before, or
-    learns it, speaks of the same one."""
-    uid, started = sample.subject.uid, sample.started
-    another = bool(uid and known.uid and uid != known.uid)
-    if started is not None and known.started is not None:
-        later = started - known.started > ANOTHER_START
-        if another or abs(started - known.started) > ANOTHER_START:
-            known.counters = {}
-            known.zero = started if later else None
-            known.started = started
-    elif another:
-        known.counters = {}
-        known.zero = known.started = started
-    known.uid = uid or known.uid
-    known.started = known.started if started is None else started
+                del self._places[where]
 
 
 def _rated(known: _Subject, sample: Sample, now: float, out: List[Sample]) -> None:
     """Appends the sample with its rates, nothing where it is old; remembers its counters."""
-    at, values = sample.at, sample.values
-    rates: Dict[float, Dict[str, float]] = {}  # window -> rates
+    at, values, counters, zero = sample.at, sample.values, known.counters, known.zero
     fresh: Dict[str, _Last] = {}
-    for counter in values:
-        if counter not in _COUNTERS:
+    found: Dict[str, float] = {}  # the rates over `window`
+    window = 0.0
+    others: List[Tuple[str, float, float]] = []  # rates over other windows
+    for counter, value in values.items():
+        name = _RATE_OF.get(counter)
+        if name is None:
             continue
-        last = known.counters.get(counter)
-        if last is None and known.zero is not None and known.zero <= at:
-            last = _Last(known.zero, 0.0)
-        if last is not None and at < last.at:
-            if last.at <= now + AHEAD:
-                return
-            last = None
-        point = _point(counter, last, sample, known)
+        last = counters.get(counter)
+        if last is None:
+            counted = zero is not None and at >= zero
+            point = (
+                _next((zero or 0.0, 0.0, None, 0.0), counter, sample, known) if counted else (at, value, None, 0.0)
+            )
+        elif at >= last[0]:
+            point = _next(last, counter, sample, known)
+        elif last[0] <= now + AHEAD:
+            return
+        else:
+            point = (at, value, None, 0.0)
         fresh[counter] = point
-        if point.rate is not None:
-            rates.setdefault(point.window, {})[_NAMES[counter]] = point.rate
-    known.counters.update(fresh)
-    first = True
-    for window, found in rates.items():
-        out.append(sample._replace(values={**values, **found} if first else found, window=window))
-        first = False
-    if first:
-        out.append(sample)
+        rate, over = point[2], point[3]
+        if rate is None or not name:
+            continue
+        if not found:
+            window = over
+        if over == window:
+            found[name] = rate
+        else:
+            others.append((name, rate, over))
+    counters.update(fresh)
+    subject, source, started = sample.subject, sample.source, sample.started
+    out.append(
+        Sample(subject, at, {**values, **found}, source, window, started, sample.covers) if found else sample
+    )
+    for over in dict.fromkeys(over for _, _, over in others):
+        apart = {name: rate for name, rate, other in others if other == over}
+        out.append(Sample(subject, at, apart, source, over, started, sample.covers))
 
 
-def _point(counter: str, last: Optional[_Last], sample: Sample, known: _Subject) -> _Last:
+def _next(last: _Last, counter: str, sample: Sample, known: _Subject) -> _Last:
     """The counter's new last point; the former one where this one is none."""
     at, value = sample.at, sample.values[counter]
-    if last is None or value < last.value:
-        return _Last(at, value)
-    window = _window(at - last.at)
-    if window <= 0.0 or (last.at == known.zero and window < SHORTEST_START):
+    before, former = last[0], last[1]
+    if value < former:
+        return (at, value, None, 0.0)
+    # The difference to the microsecond, as Go computes the seconds of a duration.
+    micros = round((at - before) * 1e6)
+    window = micros // 1_000_000 + micros % 1_000_000 * 1000 / 1e9
+    if micros <= 0 or (before == known.zero and window < SHORTEST_START):
         return last
-    increase = value - last.value
     if counter == CPU:
-        return _Last(at, value, int(increase / window) / 1e6, window)  # ns a second = nanocores; to millicores
-    if counter in _SHARES:
-        of = _SHARES[counter][1]
-        before = known.counters.get(of)
-        periods = sample.values.get(of, 0.0) - (before.value if before is not None else 0.0)
-        return _Last(at, value, min(1.0, increase / periods) if periods > 0.0 else 0.0, window)
-    return _Last(at, value, increase / window if counter in _NAMES else None, window)
-
-
-def _window(seconds: float) -> float:
-    """The difference of two times to the microsecond, as Go computes the seconds of a duration."""
-    micros = round(seconds * 1e6)
-    return micros // 1_000_000 + micros % 1_000_000 * 1000 / 1e9
+        return (at, value, int((value - former) / window) / 1e6, window)  # ns a second = nanocores; to millicores
+    share = _SHARES.get(counter)
+    if share is None:
+        return (at, value, (value - former) / window, window)
+    of = known.counters.get(share[1])
+    periods = sample.values.get(share[1], 0.0) - (0.0 if of is None else of[1])
+    return (at, value, min(1.0, (value - former) / periods) if periods > 0.0 else 0.0, window)

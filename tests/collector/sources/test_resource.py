@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 import pytest
 from cluster.scripted import ScriptedServer, answer
@@ -11,7 +11,8 @@ from collector.sources.pages import AT, MILLIS, NODE, NOW, RESOURCE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from krm.cluster.endpoints import Endpoints, Trust
-from krm.collector.source import NoData
+from krm.collector.source import NoData, Target
+from krm.collector.sources import layout
 from krm.collector.sources.resource import Resource, samples_of
 from krm.model.measures import Sample, Subject
 from krm.model.metrics import TABLE
@@ -160,3 +161,60 @@ def test_what_goes_wrong_on_the_way_is_no_data_in_a_sentence() -> None:
         Resource(Endpoints(Trust()))(NODE._replace(url=server.url), NOW)
     with pytest.raises(NoData, match="no address"):
         Resource(Endpoints(Trust()))(NODE._replace(url="unix:/x"), NOW)
+
+
+numbers = st.sampled_from(["0", "1", "17.25", "1.5e+09", "12e3", "NaN", "1e400", "1.2.3", "1_0", "-4", "", "0x1"])
+stamps = st.sampled_from(
+    [str(MILLIS), str(MILLIS), str(MILLIS + 400), str(MILLIS - 9000), "0", "99999999999999", ""]
+)
+lines_more = st.sampled_from(["", "", "", "# a comment", "x 1", "x{", cpu(container="new"), 'a{b="c"} NaN'])
+
+
+@st.composite
+def changed_pages(draw) -> str:
+    """The kubelet's page with other numbers, mostly sound ones, and now and then another line."""
+    rows = []
+    for line in RESOURCE.splitlines():
+        head, space, value = line.partition("} ") if "}" in line else line.partition(" ")
+        if draw(st.integers(0, 9)) == 0 and not line.startswith("#"):
+            line = f"{head}{space}{draw(numbers)} {draw(stamps)}".rstrip(" ")
+        elif not line.startswith("#"):
+            line = f"{head}{space}{value}"
+        rows.append(line)
+        more = draw(lines_more) if draw(st.integers(0, 19)) == 0 else ""
+        rows += [more.rstrip()] if more else []
+    return "\n".join(rows) + draw(st.sampled_from(["\n", "\n", "\n", ""]))
+
+
+def told(read: Callable[[bytes, Target, float], List[Sample]], page: str) -> object:
+    try:
+        return sorted(read(page.encode(), NODE, NOW), key=repr)
+    except NoData as error:
+        return str(error)
+
+
+@settings(deadline=None)
+@given(st.lists(changed_pages() | st.just(RESOURCE), min_size=2, max_size=6))
+def test_a_page_like_the_former_one_is_read_faster_and_says_the_same(following: List[str]) -> None:
+    source = Resource(Endpoints(Trust()))
+    for page in following:
+        assert told(source.samples_of, page) == told(samples_of, page)
+
+
+def test_what_is_remembered_of_pages_is_bounded(monkeypatch) -> None:
+    monkeypatch.setattr(layout, "MOST", 3)
+    source = Resource(Endpoints(Trust()))
+    for turn in range(2):
+        for name in range(10):
+            source.samples_of(RESOURCE.encode(), Target(f"node n{name}", f"n{name}"), NOW + turn)
+    assert len(source._layouts._known) == 3
+    source.samples_of(RESOURCE.encode(), Target("node late", "late"), NOW + layout.UNUSED + 5)
+    assert [name for name, _ in source._layouts._known] == ["node late"]
+
+
+def test_the_same_page_of_another_node_is_that_node_s() -> None:
+    source = Resource(Endpoints(Trust()))
+    for name in ("n1", "n2", "n1"):
+        assert {sample.subject.node for sample in source.samples_of(RESOURCE.encode(), Target("t", name), NOW)} == {
+            name
+        }

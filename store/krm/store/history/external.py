@@ -159,9 +159,8 @@ class ExternalHistory:
         for sample, shares in self._shares.take(samples, now):
             tags = lines.tags_of(sample.subject, sample.source)
             for share in shares:
-                fields = {"sum": share.sum, "seconds": share.seconds}
-                if share.value is not None:
-                    fields["value"] = float(share.value)
+                fields = {} if share.value is None else {"value": share.value}
+                fields.update(sum=share.sum, seconds=share.seconds)
                 yield lines.Point(share.metric, tags, fields, share.at)
 
     def _packed(self, points: Iterable[lines.Point]) -> Iterator[bytes]:

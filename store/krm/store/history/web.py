@@ -11,6 +11,7 @@ import http.client
 import json
 import ssl
 import time
+import zlib
 from typing import Any, Dict, Mapping, NamedTuple, Optional
 from urllib.parse import urlencode
 
@@ -87,7 +88,7 @@ class Web:
             raise NoAnswer(f"no trusted TLS connection: {error}") from None
         except (OSError, http.client.HTTPException) as error:
             raise NoAnswer(f"it does not answer: {str(error) or type(error).__name__}") from None
-        except ValueError:  # of zlib, and of http.client for a header or target that it will not send
+        except (zlib.error, ValueError):  # the latter of http.client, for a header that it will not send
             raise NoAnswer("its answer cannot be decompressed, or the request cannot be sent") from None
         finally:
             connection.close()

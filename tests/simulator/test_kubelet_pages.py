@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Dict, List, Set
 
 import pytest
@@ -118,6 +119,20 @@ def test_pods_and_the_node_on_the_cadvisor_page() -> None:
     assert of_root(page, "fs_usage_bytes", device="/dev/vda") == SYSTEM_DISK + 5 * MIB + 100_000
     ids = dict.fromkeys(("boot_id", "machine_id", "system_uuid"), "node-1")
     assert of(page, "machine_memory_bytes", **ids).value == 16 * GIB
+
+
+def test_families_and_lines_come_in_the_order_in_which_go_writes_them() -> None:
+    families: List[str] = []
+    keys: List[List[str]] = []
+    for line in kubelet().page(CADVISOR).decode().splitlines():
+        if line.startswith("# HELP"):
+            families.append(line.split()[2])
+            keys = []
+        elif not line.startswith("#"):
+            keys.append(re.findall('="([^"]*)"', line))
+            assert keys == sorted(keys), line
+    assert families == sorted(families)
+    assert len(families) > 60
 
 
 def test_network_is_told_of_the_sandbox_and_the_root_alone() -> None:

@@ -246,6 +246,11 @@ def test_a_pod_is_asked_twice_and_its_rate_is_a_sample() -> None:
     assert 4 < pages.asked[0][2] <= 5
 
 
+def test_what_waits_is_of_an_instant_where_there_was_no_page_before() -> None:
+    (sample,) = scraper(Pages("queue_size 4\n"), facts())(pod_target(facts()), NOW)
+    assert (sample.values, sample.window) == ({"app/queue_depth": 4}, 0.0)
+
+
 def test_what_failed_costs_no_more_than_its_own_turn() -> None:
     pages = Pages("http_requests_total 10\n", NoData("it does not answer"), "http_requests_total 30\n")
     ask, target = scraper(pages, facts()), pod_target(facts())

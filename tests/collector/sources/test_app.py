@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import random
 import time
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 from krm.collector.facts import ContainerFacts, PodFacts
 from krm.collector.source import NoData
-from krm.collector.sources import app, scraping
+from krm.collector.sources import annotated, app, scraping
 from krm.collector.sources.annotated import Reach, pod_target
 from krm.collector.sources.app import Names, keep, measured, names_for, quantile
 from krm.collector.sources.scraped import read_page
@@ -302,3 +303,12 @@ def test_the_usual_names_are_all_named_once() -> None:
     assert len(names) == len(set(names))
     assert {"http_requests_total", "http_server_requests_seconds_count", "grpc_server_handled_total"} <= set(names)
     assert len({one.name for one in app.TIMES}) == len(app.TIMES)
+
+
+def test_the_docs_name_every_usual_name_and_annotation() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "applications.md").read_text(encoding="utf-8")
+    counters = {one.name for group in app.REQUESTS for one in group if not one.name.endswith("_count")}
+    for name in counters | {one.name for one in (*app.TIMES, *app.QUEUES)}:
+        assert f"`{name}" in page, name
+    for name in (*app.HINTS, annotated.SCRAPE, annotated.PORT, annotated.PATH, annotated.SCHEME):
+        assert f"{name}:" in page, name

@@ -67,7 +67,7 @@ def test_the_resource_page_says_what_the_loads_come_to(plain: Kubelets, clock: C
     assert of(page, "pod_memory_working_set_bytes", **whole).value == 74 * MIB
     assert of(page, "node_cpu_usage_seconds_total").value == pytest.approx(0.353 * 600.5, abs=1e-9)
     assert of(page, "node_memory_working_set_bytes").value == 974 * MIB
-    assert of(page, "resource_scrape_error").value == of(page, "scrape_error").value == 0
+    assert of(page, "resource_scrape_error").value == 0
 
 
 def test_the_resource_page_is_written_as_a_kubelet_writes_it(plain: Kubelets, clock: Clock) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Tuple
 
-from .kubelet_forms import Family
+from .kubelet_forms import Family, number
 
 # The numbers of a cgroup, in order.
 FIELDS = (
@@ -169,14 +169,14 @@ FILESYSTEM: List[Metric] = [  # of the root cgroup alone
 
 def spec(cpu: float, memory: int, shares: int) -> List[Metric]:
     """The lines that say a cgroup's limits; cpu in millicores, 0 = none."""
-    quota = [("spec_cpu_quota", "%d" % (cpu * 100), "CPU quota of the container.")] if cpu else []
+    quota = [("spec_cpu_quota", number(int(cpu * 100)), "CPU quota of the container.")] if cpu else []
     return [
         _gauge(name, value, text, stamped=False)
         for name, value, text in (
             ("spec_cpu_period", "100000", "CPU period of the container."),
             *quota,
             ("spec_cpu_shares", "%d" % shares, "CPU share of the container."),
-            ("spec_memory_limit_bytes", "%d" % memory, "Memory limit for the container."),
+            ("spec_memory_limit_bytes", number(memory), "Memory limit for the container."),
             ("spec_memory_swap_limit_bytes", "0", "Memory swap limit for the container."),
             ("spec_memory_reservation_limit_bytes", "0", "Memory reservation limit for the container."),
         )
@@ -193,7 +193,7 @@ def machine(cores: int, memory: int) -> List[Tuple[Family, str]]:
             ("cpu_sockets", "1", "Number of CPU sockets."),
             ("cpu_books", "0", "Number of CPU books."),
             ("cpu_drawers", "0", "Number of CPU drawers."),
-            ("memory_bytes", "%d" % memory, "Amount of memory installed on the machine."),
+            ("memory_bytes", number(memory), "Amount of memory installed on the machine."),
             ("swap_bytes", "0", "Amount of swap memory available on the machine."),
             ("nvm_avg_power_budget_watts", "0", "NVM power budget."),
         )

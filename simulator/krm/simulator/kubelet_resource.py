@@ -8,10 +8,10 @@ from .kubelet_forms import Family, Form, Labels, Row, amount, exposition, labels
 from .kubelet_loads import CPU, Spot
 from .kubelet_nodes import NodeSeen, PodSeen, total
 
-_ERROR = "1 if there was an error while getting container metrics, 0 otherwise"
-_SCRAPE = (
-    Family("resource_scrape_error", "gauge", "[STABLE] " + _ERROR),
-    Family("scrape_error", "gauge", "[ALPHA] " + _ERROR),
+_ERROR = Family(
+    "resource_scrape_error",
+    "gauge",
+    "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise",
 )
 _START = Family(
     "container_start_time_seconds", "gauge", "[STABLE] Start time of the container since unix epoch in seconds"
@@ -49,7 +49,7 @@ _OF_ALL, _OF_CONTAINER = 4, 5
 
 def resource_form(seen: NodeSeen) -> Form:
     """The page with gaps, for all looks of the same shape."""
-    rows = [Row(family, (), 0) for family in _SCRAPE]
+    rows = [Row(_ERROR, (), 0)]
     _subject(rows, _NODE, (), 1)
     index = 1 + _OF_ALL
     for pod in seen.pods:

@@ -43,8 +43,8 @@ def summary_form(seen: NodeSeen) -> Form:
     whole: Object = {
         "nodeName": node.name,
         "systemContainers": [
-            _subject("kubelet", _DISK + SIZE, limited=False),
-            _subject("pods", _DISK + 2 * SIZE, limited=True),
+            _system("kubelet", _DISK + SIZE, limited=False),
+            _system("pods", _DISK + 2 * SIZE, limited=True),
         ],
         "startTime": _of(at, "start"),
         **_usage(at, limited=True),
@@ -91,20 +91,22 @@ def _pod(seen: NodeSeen, pod: PodSeen, at: int) -> Object:
         found["volume"] = [_volume(at, volume, who.namespace) for volume in who.volumes]
     found["ephemeral-storage"] = _filesystem(seen, at, _of(at, "ephemeral"), _of(at, "ephemeral_inodes"))
     found["process_stats"] = {"process_count": _of(at, "processes")}
-    found["swap"] = _swap(at)
+    found["swap"] = _swap(at, limited=False)
     return found
 
 
 def _container(seen: NodeSeen, container: Container, at: int) -> Object:
-    found = _subject(container.name, at, limited=bool(container.memory_limit))
-    swap = found.pop("swap")
+    found: Object = {"name": container.name, "startTime": _of(at, "start")}
+    found.update(_usage(at, limited=bool(container.memory_limit)))
     found["rootfs"] = _filesystem(seen, at, _of(at, "rootfs"), _of(at, "rootfs_inodes"))
     found["logs"] = _filesystem(seen, at, _of(at, "logs"), _of(at, "logs_inodes"))
-    return dict(found, swap=swap)
+    found["swap"] = _swap(at)
+    return found
 
 
-def _subject(name: str, at: int, limited: bool) -> Object:
-    return {"name": name, "startTime": _of(at, "start"), **_usage(at, limited), "swap": _swap(at)}
+def _system(name: str, at: int, limited: bool) -> Object:
+    swap = _swap(at, limited=False)
+    return {"name": name, "startTime": _of(at, "start"), **_usage(at, limited), "swap": swap}
 
 
 def _usage(at: int, limited: bool) -> Object:
@@ -152,8 +154,10 @@ def _network(at: int) -> Object:
     return {"time": _of(at, "time"), **counted, "interfaces": [dict(counted)]}
 
 
-def _swap(at: int) -> Object:
-    return {"time": _of(at, "time"), "swapAvailableBytes": 0, "swapUsageBytes": _of(at, "swap")}
+def _swap(at: int, limited: bool = True) -> Object:
+    """limited: a container may have none beyond what it uses; a pod's cgroup has no limit of its own."""
+    available = {"swapAvailableBytes": 0} if limited else {}
+    return {"time": _of(at, "time"), **available, "swapUsageBytes": _of(at, "swap")}
 
 
 def _filesystem(seen: NodeSeen, at: int, used: str, inodes: str) -> Object:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from krm.model.measures import Covers, Silence
-from krm.store.latest import CollectorState, Latest, Measured, Node, Pod
+from krm.store.latest import CollectorState, Measured, Pod, pack_measured, pack_pod
+from krm.store.latest_reader import Packed
 
 AT = 1_795_857_155.25  # 2026-11-28T09:12:35Z
 WINDOW = 9.996
@@ -35,11 +36,12 @@ def state(
     return CollectorState("", "", 5.0, tuple(silences), {}, (), covers, "a-uuid", beat, turn)
 
 
-def latest(
+def turn_of(
     pods: Mapping[str, List[Pod]],
     nodes: Optional[Mapping[str, Sequence[Measured]]] = None,
     collector: Optional[CollectorState] = None,
-) -> Latest:
-    """`pods` by namespace."""
-    listed = [Node(name, tuple(rows)) for name, rows in (nodes or {}).items()]
-    return Latest(dict(pods), {}, listed, (), collector or state(), 10.0)
+) -> Packed:
+    """As it rests in Redis. `pods` by namespace."""
+    packed = {space: {one.name: pack_pod(one) for one in found} for space, found in pods.items()}
+    listed = {name: pack_measured(rows) for name, rows in (nodes or {}).items()}
+    return Packed(packed, {}, listed, collector or state(), 10.0)

@@ -13,7 +13,7 @@ from krm.server.measured import Measured
 from krm.server.newest import Newest
 from krm.store.connect import connect
 from krm.store.keys import latest_key
-from krm.store.latest import pack_pod
+from krm.store.latest import pack_pod, unpack_pod
 from krm.store.latest_writer import LatestWriter, Turn
 from served_cluster import Served
 from server.measurements import measured, pod, state
@@ -34,8 +34,10 @@ class Followed(NamedTuple):
     @property
     def cpu(self) -> float:
         """What the one container of the newest turn uses; -1 = nothing was seen yet."""
-        latest = self.newest.latest
-        return -1.0 if latest is None else latest.pods["shop"][0].containers["app"][0].values["cpu/usage_rate"]
+        packed = self.newest.packed
+        if packed is None:
+            return -1.0
+        return unpack_pod("web-0", packed.pods["shop"]["web-0"]).containers["app"][0].values["cpu/usage_rate"]
 
     def look(self) -> None:
         """Until it has looked again."""
@@ -75,14 +77,14 @@ def test_each_turn_is_seen_and_nothing_is_read_twice(kept: KeptCluster, monkeypa
     writer = LatestWriter(kept.database, kept.name)
     with following(kept) as one:
         one.look()
-        assert one.newest.latest is None
+        assert one.newest.packed is None
         assert writer.take()
         for millicores in (1.0, 2.0, 3.0):
             write(writer, millicores)
             wait_until(lambda: one.cpu == millicores, 10)  # noqa: B023 (it is called in this round alone)
-        held = one.newest.latest
+        held = one.newest.packed
         one.look()
-        assert one.newest.latest is held
+        assert one.newest.packed is held
         collector = one.newest.collector
         assert collector is not None
         assert 0 <= one.newest.now() - collector.beat < 10

@@ -23,9 +23,9 @@ from krm.server.serving import Serving
 from krm.server.statuses import ApiError
 from krm.server.tokenfile import may, parse
 from krm.server.web import Answer, Request
-from krm.store.latest import Latest
+from krm.store.latest_reader import Packed
 from krm.store.read import SnapshotData, Token
-from server.measurements import latest, measured, pod, state
+from server.measurements import measured, pod, state, turn_of
 from server.replicas import PODS, head, loaded
 from server.replicas import pod as object_of
 
@@ -52,16 +52,16 @@ def nodes_of() -> Replica:
     return replica
 
 
-def turn(**more: Any) -> Latest:
+def turn(**more: Any) -> Packed:
     web = pod("web-0", {"app": [measured(250.0, 64.0 * 2**20)], "side": [measured(1.0, 10.0 * 2**20)]})
     pods = {
         "kube-system": [pod("dns", {"dns": [measured(123.4567, 12345678.0)]})],
         "shop": [web, pod("web-1", {"app": [measured(1500.0, 2.0**30)]}), pod("pending", {"c": [measured(1, 1)]})],
     }
-    return latest(pods, {"n-1": [measured(2000.0, 2.0**33)]}, state(**more))
+    return turn_of(pods, {"n-1": [measured(2000.0, 2.0**33)]}, state(**more))
 
 
-def catalog_of(found: Optional[Latest], *replicas: Replica, age: float = 0.0) -> Catalog:
+def catalog_of(found: Optional[Packed], *replicas: Replica, age: float = 0.0) -> Catalog:
     """`age`: seconds since the collector wrote."""
     catalog = Catalog("c")
     for replica in replicas or (pods_of(), nodes_of()):
@@ -357,7 +357,7 @@ def test_nodes_that_give_no_data_are_told() -> None:
 
 def test_containers_that_lack_values_are_told() -> None:
     some = pod("web-0", {"app": [measured(250.0, 64.0)]}, lacks=["side"])
-    found = catalog_of(latest({"shop": [some]}, collector=state()))
+    found = catalog_of(turn_of({"shop": [some]}, collector=state()))
     assert "krm.io/lacks" in warned(answer(found, f"{BASE}/pods"))
     assert "side" in warned(answer(found, f"{BASE}/namespaces/shop/pods/web-0"))
     assert warned(answer(found, f"{BASE}/namespaces/kube-system/pods")) == ""
@@ -366,7 +366,7 @@ def test_containers_that_lack_values_are_told() -> None:
 
 def test_a_pod_that_took_the_name_of_another_does_not_take_its_values() -> None:
     def found(uid: str) -> Catalog:
-        return catalog_of(latest({"shop": [pod("web-0", {"app": [measured(1.0, 1.0)]}, uid)]}, collector=state()))
+        return catalog_of(turn_of({"shop": [pod("web-0", {"app": [measured(1.0, 1.0)]}, uid)]}, collector=state()))
 
     path = f"{BASE}/namespaces/shop/pods/web-0"
     assert answer(found("uid-shop/web-0"), path).status == 200
@@ -387,7 +387,7 @@ def test_a_new_turn_and_a_new_label_are_seen_at_once() -> None:
 
     assert len(listed()) == 3
     catalog.newest.told(
-        latest({"shop": [pod("web-0", {"app": [measured(7, 7)]})]}, collector=state(turn=2)),
+        turn_of({"shop": [pod("web-0", {"app": [measured(7, 7)]})]}, collector=state(turn=2)),
         10.0 - time.monotonic(),
     )
     assert [one["containers"][0]["usage"]["cpu"] for one in listed()] == ["7m"]

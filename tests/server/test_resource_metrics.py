@@ -8,20 +8,32 @@ from typing import Any, Dict, List, Optional
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from krm.server.resource_metrics import LACKS, NODES, PODS, Usage, View, nanocores, usage, view
+from krm.server.resource_metrics import LACKS, NODES, PODS, Item, Usage, View, nanocores, usage
 from krm.store.latest import Measured
-from server.measurements import AT, WINDOW, latest, measured, pod
+from server.measurements import AT, WINDOW, measured, pod, turn_of
 
 MIB = 1 << 20
 
 
-def shown(found: View, key: str, resource: str = PODS) -> Any:
-    return json.loads(found.items[resource][key].written(b""))
+def item_of(found: View, key: str) -> Item:
+    """`key`: namespace/name of a pod, /name of a node."""
+    namespace, _, name = key.partition("/")
+    item = found.item(PODS if namespace else NODES, namespace, name)
+    assert item is not None
+    return item
+
+
+def shown(found: View, key: str) -> Any:
+    return json.loads(item_of(found, key).written(b""))
 
 
 def one_pod(*containers: Measured, **more: Any) -> View:
     names = {f"c-{number}": [one] for number, one in enumerate(containers)}
-    return view(latest({"shop": [pod("web-0", names, **more)]}))
+    return View(turn_of({"shop": [pod("web-0", names, **more)]}))
+
+
+def is_shown(found: View) -> bool:
+    return found.item(PODS, "shop", "web-0") is not None
 
 
 def usages(found: View) -> Dict[str, Any]:
@@ -30,7 +42,7 @@ def usages(found: View) -> Dict[str, Any]:
 
 def test_a_pod_is_written_as_metrics_server_writes_it() -> None:
     containers = {"side": [measured(1.0, 10.0 * MIB)], "app": [measured(250.000001, 64.0 * MIB)]}
-    item = view(latest({"shop": [pod("web-0", containers)]})).items[PODS]["shop/web-0"]
+    item = item_of(View(turn_of({"shop": [pod("web-0", containers)]})), "shop/web-0")
     assert item.written(b'{"app":"web","z":"1"}') == (
         b'{"metadata":{"name":"web-0","namespace":"shop","creationTimestamp":"2026-11-28T09:12:35Z",'
         b'"labels":{"app":"web","z":"1"}},"timestamp":"2026-11-28T09:12:35Z","window":"9.996s","containers":['
@@ -41,7 +53,7 @@ def test_a_pod_is_written_as_metrics_server_writes_it() -> None:
 
 
 def test_a_node_is_written_as_metrics_server_writes_it() -> None:
-    item = view(latest({}, {"n-1": [measured(2000.00001, 8.0 * 1024 * MIB)]})).items[NODES]["/n-1"]
+    item = item_of(View(turn_of({}, {"n-1": [measured(2000.00001, 8.0 * 1024 * MIB)]})), "/n-1")
     assert item.written(b"") == (
         b'{"metadata":{"name":"n-1","creationTimestamp":"2026-11-28T09:12:35Z"},'
         b'"timestamp":"2026-11-28T09:12:35Z","window":"9.996s","usage":{"cpu":"2000000010n","memory":"8Gi"}}'
@@ -64,7 +76,8 @@ def test_a_container_without_a_value_is_shown_with_the_others_and_named(lost: Me
     expected = {"cpu": "5m"} if "cpu" in known else {"memory": "5"} if known else {}
     assert usages(found) == {"c-0": {"cpu": "3m", "memory": "7"}, "c-1": expected}
     assert shown(found, "shop/web-0")["metadata"]["annotations"] == {LACKS: "c-1"}
-    assert found.lacking == {"shop/web-0"}
+    assert found.lacking("shop") == found.lacking("") == ["shop/web-0"]
+    assert found.lacking("sho") == []
 
 
 def test_a_container_that_gave_no_point_at_all_is_named_too() -> None:
@@ -74,13 +87,13 @@ def test_a_container_that_gave_no_point_at_all_is_named_too() -> None:
 
 
 def test_a_pod_of_which_no_container_has_both_values_is_not_shown() -> None:
-    assert one_pod(measured(None, 5.0), measured(5.0, None)).items[PODS] == {}
-    assert one_pod(lacks=("c",)).items[PODS] == {}
+    assert not is_shown(one_pod(measured(None, 5.0), measured(5.0, None)))
+    assert not is_shown(one_pod(lacks=("c",)))
 
 
 def test_a_node_without_both_values_is_not_shown() -> None:
-    found = view(latest({}, {"a": [measured(None, 5.0)], "b": [measured(5.0, None)], "c": []}))
-    assert found.items[NODES] == {}
+    found = View(turn_of({}, {"a": [measured(None, 5.0)], "b": [measured(5.0, None)], "c": []}))
+    assert [found.item(NODES, "", name) for name in "abcd"] == [None] * 4
 
 
 def test_zero_is_a_value() -> None:
@@ -100,7 +113,7 @@ def test_what_is_no_moment_costs_that_container_alone(at: float) -> None:
         "c-0": {"cpu": "1m", "memory": "1"},
         "c-1": {},
     }
-    assert one_pod(measured(1.0, 1.0, window=float("nan"))).items[PODS] == {}
+    assert not is_shown(one_pod(measured(1.0, 1.0, window=float("nan"))))
 
 
 def test_each_value_is_of_the_first_source_that_has_it_and_of_the_moment_of_the_cpu() -> None:
@@ -121,6 +134,49 @@ def test_a_container_that_does_not_run_is_left_out() -> None:
     """The collector tells what it requests, and nothing else."""
     asks = Measured("state", AT, 0.0, {"cpu/request": 100.0})
     assert usages(one_pod(measured(1.0, 1.0), asks)) == {"c-0": {"cpu": "1m", "memory": "1"}}
+
+
+def test_what_rotted_in_redis_costs_itself_alone() -> None:
+    packed = turn_of({"shop": [pod("web-0", {"c": [measured(1, 1)]})]}, {"n-1": [measured(1, 1)]})
+    rotten = packed._replace(
+        pods={"shop": {**packed.pods["shop"], "web-1": b"\xc1", "web-2": b"\x90"}},
+        nodes={**packed.nodes, "n-2": b"", "n-3": b"\x91\x01"},
+    )
+    found = View(rotten)
+    assert [found.item(PODS, "shop", f"web-{number}") is not None for number in range(4)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert [found.item(NODES, "", f"n-{number}") is not None for number in range(1, 5)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_the_sums_of_the_cluster_are_no_node() -> None:
+    assert View(turn_of({}, {"": [measured(1, 1)]})).item(NODES, "", "") is None
+
+
+def test_what_did_not_change_since_the_turn_before_is_not_made_again() -> None:
+    def turn(cpu: float) -> View:
+        pods = [pod("same", {"c": [measured(1, 1)]}, lacks=["d"]), pod("other", {"c": [measured(cpu, 1)]})]
+        return View(turn_of({"shop": pods}), before)
+
+    before: Optional[View] = None
+    before = turn(1)
+    before.make(PODS, "")
+    after = turn(2)
+    after.make(PODS, "shop")
+    assert item_of(after, "shop/same") is item_of(before, "shop/same")
+    assert item_of(after, "shop/other") is not item_of(before, "shop/other")
+    assert after.lacking("") == ["shop/same"]
+    third = View(turn_of({}), after)
+    third.make(PODS, "")
+    assert third.item(PODS, "shop", "same") is None
 
 
 def test_a_part_of_a_container_is_not_taken_for_it() -> None:

@@ -1,6 +1,7 @@
 """From Redis to the newest measurements: a thread a cluster, never a Redis read a request.
 
 Each second it asks which turn the collector has come to, and reads everything anew where that is another.
+It stays packed: who asks unpacks what they need.
 While Redis does not answer, what is held grows old, and so it does while the collector is away.
 """
 
@@ -16,8 +17,8 @@ from krm.server.feeds import OnLoop, offset_of
 from krm.server.newest import Newest
 from krm.store.connect import Database
 from krm.store.errors import StoreError
-from krm.store.latest import CollectorState, Latest
-from krm.store.latest_reader import LatestReader
+from krm.store.latest import CollectorState
+from krm.store.latest_reader import LatestReader, Packed
 
 # Seconds between two looks at the collector's turn.
 LOOK_EVERY = 1.0
@@ -69,20 +70,21 @@ class Measured:
         asked = time.monotonic()
         beat = reader.beat()
         offset = offset_of(beat.now, asked)
-        latest = self._read(reader, beat.collector) if beat.collector is not None else None
-        self._on_loop(lambda: self._told(latest, offset))
+        packed = self._read(reader, beat.collector) if beat.collector is not None else None
+        self._on_loop(lambda: self._told(packed, offset))
 
-    def _read(self, reader: LatestReader, collector: CollectorState) -> Optional[Latest]:
+    def _read(self, reader: LatestReader, collector: CollectorState) -> Optional[Packed]:
         """None where nothing is new."""
         if (collector.turn, collector.beat) == self._has:
             return None
-        latest = reader.read()
-        if latest.collector is not None:
-            self._has = (latest.collector.turn, latest.collector.beat)
-        return latest if latest.collector is not None else None
+        packed = reader.packed()
+        if packed.collector is None:
+            return None
+        self._has = (packed.collector.turn, packed.collector.beat)
+        return packed
 
-    def _told(self, latest: Optional[Latest], offset: float) -> None:
-        self._newest.told(latest, offset)
+    def _told(self, packed: Optional[Packed], offset: float) -> None:
+        self._newest.told(packed, offset)
         self._looked()
 
     def _failed(self, error: StoreError) -> None:

@@ -11,7 +11,7 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from krm.model import trust as states
 from krm.model.gojson import written
-from krm.model.kinds import Kind
+from krm.model.kinds import Kind, split_key
 from krm.model.records import Envelope
 from krm.model.selectable import SELECTABLE
 from krm.model.served import Facts
@@ -35,7 +35,6 @@ from krm.server.resource_metrics import (
     Item,
     View,
     column_definitions,
-    view,
 )
 from krm.server.serving import Serving
 from krm.server.statuses import (
@@ -49,7 +48,7 @@ from krm.server.statuses import (
     watch_not_supported,
 )
 from krm.server.web import Answer, Reply, Request, of_error
-from krm.store.latest import CollectorState, Latest
+from krm.store.latest import CollectorState
 
 _PHASE = SELECTABLE["pods"].index("status.phase")
 _RUNNING = "Running"
@@ -70,7 +69,8 @@ class MetricsApi:
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
-        self._made: Tuple[Optional[Latest], Optional[asyncio.Future[View]]] = (None, None)
+        self._view: Optional[View] = None
+        self._making: Dict[Tuple[str, str], asyncio.Future[None]] = {}  # resource, namespace -> all of its items
 
     def served(self) -> List[Served]:
         """What discovery tells; [] where no collector has written."""
@@ -98,32 +98,36 @@ class MetricsApi:
         asked = options.parse(str(found.kind), _taken(query, bool(found.name)), watching and not found.name)
         if asked.watch:
             raise watch_not_supported(found.kind)
-        read = await self._read(resource, replica, found.namespace)
+        read = self._read(resource, replica, found.namespace)
         if found.name:
             return await self._get(request, read, found.name, asked, wanted)
+        await self._make(read)
         return await self._list(request, read, asked, wanted)
 
-    async def _read(self, resource: str, replica: Replica, namespace: str) -> Read:
+    def _read(self, resource: str, replica: Replica, namespace: str) -> Read:
         """The newest turn. Raises ApiError 503."""
-        latest = self._serving.catalog.newest.latest
-        if latest is None or latest.collector is None:
+        packed = self._serving.catalog.newest.packed
+        if packed is None or packed.collector is None:
             raise unavailable("nothing was measured of this cluster yet")
-        return Read(resource, await self._view(latest), latest.collector, replica, namespace)
+        if self._view is None or self._view.packed is not packed:
+            self._view, self._making = View(packed, self._view), {}
+        return Read(resource, self._view, packed.collector, replica, namespace)
 
-    async def _view(self, latest: Latest) -> View:
-        """Made once a turn, when it is first asked for, beside the event loop: of 5,000 pods it takes .1 s."""
-        made_of, making = self._made
-        if making is None or made_of is not latest:
+    async def _make(self, read: Read) -> None:
+        """All that a list may show, once a turn, beside the event loop: 5,000 pods take .3 s."""
+        if read.resource == PODS and read.namespace and read.namespace not in read.view.packed.pods:
+            return  # a caller could name any number of namespaces
+        key, making = (read.resource, read.namespace), self._making
+        if key not in making:
             loop = asyncio.get_running_loop()
-            making = asyncio.ensure_future(loop.run_in_executor(None, view, latest))
-            self._made = (latest, making)
-        return await asyncio.shield(making)
+            making[key] = asyncio.ensure_future(loop.run_in_executor(None, read.view.make, *key))
+        await asyncio.shield(making[key])
 
     async def _get(self, request: Request, read: Read, name: str, asked: Options, wanted: Form) -> Reply:
         serving, replica, key = self._serving, read.replica, f"{read.namespace}/{name}"
         trusted.check_readable(replica, read.namespace, name)
         envelope = replica.objects.get(key)
-        item = read.view.items[read.resource].get(key)
+        item = read.view.item(read.resource, read.namespace, name)
         if item is not None and envelope is not None and _is_measured(read.resource, envelope, item):
             body = _written(read.resource, wanted, asked.include, [(item, envelope)], False)
             shown = self._shown(read, _lacking(read.resource, item))
@@ -193,10 +197,10 @@ def _is_measured(resource: str, envelope: Envelope, item: Item) -> bool:
 
 
 def _chosen(read: Read, asked: Options) -> Iterator[Tuple[Item, Envelope]]:
-    items, objects = read.view.items[read.resource], read.replica.objects
+    resource, objects = read.resource, read.replica.objects
     for key in read.replica.keys(read.namespace):
-        item = items.get(key)
-        if item is None or not _is_measured(read.resource, objects[key], item):
+        item = read.view.item(resource, *split_key(key))
+        if item is None or not _is_measured(resource, objects[key], item):
             continue
         if not asked.selects or matches(key, objects[key], asked):
             yield item, objects[key]
@@ -234,12 +238,9 @@ def _left_out(read: Read, asked: Options) -> Tuple[str, ...]:
     if not read.collector.nodes.whole:
         covers = str(read.collector.nodes) if not read.namespace else "not all nodes"
         found.append(f"krm: measured are {covers}: the others, and their pods, are left out")
-    prefix = read.namespace + "/" if read.namespace else ""
     objects = read.replica.objects
-    if read.resource == PODS and any(
-        key.startswith(prefix) and key in objects and (not asked.selects or matches(key, objects[key], asked))
-        for key in read.view.lacking
-    ):
+    lacking = [key for key in read.view.lacking(read.namespace) if key in objects] if read.resource == PODS else []
+    if any(not asked.selects or matches(key, objects[key], asked) for key in lacking):
         found.append(f"krm: some containers lack values, which are no 0: the annotation {LACKS} names them")
     return tuple(found)
 

@@ -6,7 +6,8 @@ import time
 from typing import NamedTuple, Optional, Tuple
 
 from krm.server.statuses import unavailable
-from krm.store.latest import CollectorState, Latest
+from krm.store.latest import CollectorState
+from krm.store.latest_reader import Packed
 
 # Turns of the collector, and seconds beside them, after which a newer one should have come.
 LATE_TURNS, LATE_AFTER = 2.0, 2.0
@@ -18,12 +19,12 @@ class Newest:
     """One cluster's. It belongs to the event loop."""
 
     def __init__(self) -> None:
-        self.latest: Optional[Latest] = None  # None = no collector ever wrote, or nothing was read yet
+        self.packed: Optional[Packed] = None  # None = no collector ever wrote, or nothing was read yet
         self._offset = 0.0  # the Redis clock less our monotonic one
 
-    def told(self, latest: Optional[Latest], offset: float) -> None:
+    def told(self, packed: Optional[Packed], offset: float) -> None:
         """What Redis holds; None = as before. Where Redis was emptied, what was held stays, and grows old."""
-        self.latest = latest or self.latest
+        self.packed = packed or self.packed
         self._offset = offset
 
     def now(self) -> float:
@@ -33,7 +34,7 @@ class Newest:
     @property
     def collector(self) -> Optional[CollectorState]:
         """None = no collector ever wrote."""
-        return None if self.latest is None else self.latest.collector
+        return None if self.packed is None else self.packed.collector
 
 
 class Worth(NamedTuple):

@@ -1,6 +1,6 @@
 """NodeMetrics and PodMetrics of metrics.k8s.io/v1beta1, as metrics-server writes them. Pure.
 
-An item's bytes are made once a turn of the collector, in two pieces: its labels are those of the object in
+An item's bytes are made once, in two pieces: its labels are those of the object in
 the replica, and come between them when a list is joined. What krm does otherwise than metrics-server, which
 leaves out a pod of which one container has no value: it shows the pod, that container with the values that it
 has, and names it in an annotation. Who needs all of them (the HPA) sees that one is missing, as the API has it.
@@ -9,14 +9,16 @@ has, and names it in an annotation. Who needs all of them (the HPA) sees that on
 from __future__ import annotations
 
 import math
-from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from krm.model import times
 from krm.model.codec import quoted
 from krm.model.durations import go_duration
 from krm.model.metrics import TABLE
 from krm.model.quantities import written_bytes, written_nanos
-from krm.store.latest import Latest, Measured, Pod
+from krm.store.errors import Corrupt
+from krm.store.latest import Measured, Pod, unpack_measured, unpack_pod
+from krm.store.latest_reader import Packed
 
 GROUP, VERSION = "metrics.k8s.io", "v1beta1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -53,11 +55,46 @@ class Item(NamedTuple):
         return self.metadata(labels) + self.end
 
 
-class View(NamedTuple):
-    """All items of one turn, by resource (nodes, pods) and then by namespace/name."""
+class View:
+    """The items of one turn, each made when it is first asked for: some 60 us. What rotted is not there."""
 
-    items: Mapping[str, Mapping[str, Item]]
-    lacking: FrozenSet[str]  # pods of which some container lacks a value
+    def __init__(self, packed: Packed, former: Optional[View] = None) -> None:
+        """`former`: of the turn before. What did not change since is taken from it."""
+        self.packed = packed
+        self._lacking: Set[str] = set()  # namespace/name of pods, made so far, of which a container lacks a value
+        self._made: Dict[Tuple[str, str, str], Tuple[bytes, Optional[Item]]] = {}
+        self._former = former._made if former is not None else {}
+
+    def item(self, resource: str, namespace: str, name: str) -> Optional[Item]:
+        """None where nothing of it can be shown. `namespace` of a node: ''."""
+        key = (resource, namespace, name)
+        held = self._made.get(key)
+        if held is None:
+            value = self._of(resource, namespace).get(name)
+            if value is None:
+                return None
+            held = self._former.get(key)
+            if held is None or held[0] != value:
+                held = (value, _item(resource, namespace, name, value))
+            self._made[key] = held
+            if held[1] is not None and held[1].lacks:
+                self._lacking.add(f"{namespace}/{name}")
+        return held[1]
+
+    def make(self, resource: str, namespace: str) -> None:
+        """All items of a namespace, '' = of all. May run in another thread."""
+        spaces = [namespace] if namespace or resource == NODES else list(self.packed.pods)
+        for space in spaces:
+            for name in self._of(resource, space):
+                self.item(resource, space, name)
+
+    def lacking(self, namespace: str) -> List[str]:
+        """Pods of a namespace ('' = of all), made so far, of which a container lacks a value: namespace/name."""
+        prefix = namespace + "/" if namespace else ""
+        return [key for key in list(self._lacking) if key.startswith(prefix)]  # another thread may add to it
+
+    def _of(self, resource: str, namespace: str) -> Mapping[str, bytes]:
+        return self.packed.nodes if resource == NODES else self.packed.pods.get(namespace, {})
 
 
 class Usage(NamedTuple):
@@ -74,20 +111,13 @@ class Usage(NamedTuple):
         return self.cpu is not None and self.memory is not None
 
 
-def view(latest: Latest) -> View:
-    """All that can be shown of a turn; some 10 us a container."""
-    nodes, pods = {}, {}
-    for node in latest.nodes:
-        found = _node(node.name, node.measured)
-        if found is not None:
-            nodes["/" + node.name] = found
-    for namespace, listed in latest.pods.items():
-        for pod in listed:
-            found = _pod(namespace, pod)
-            if found is not None:
-                pods[f"{namespace}/{pod.name}"] = found
-    lacking = frozenset([key for key, one in pods.items() if one.lacks])
-    return View({NODES: nodes, PODS: pods}, lacking)
+def _item(resource: str, namespace: str, name: str, value: bytes) -> Optional[Item]:
+    try:
+        if resource == PODS:
+            return _pod(namespace, unpack_pod(name, value))
+        return _node(name, unpack_measured(value)) if name else None  # '' holds the sums of the cluster
+    except Corrupt:
+        return None
 
 
 def usage(measured: Sequence[Measured]) -> Optional[Usage]:

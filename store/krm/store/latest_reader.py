@@ -31,6 +31,19 @@ class Beat(NamedTuple):
     now: float  # Redis' clock, Unix seconds
 
 
+class Packed(NamedTuple):
+    """What Redis holds, of one moment, as bytes: `unpacked` makes a Latest of it.
+
+    Of 5,000 pods that is .02 s instead of .3 s, for who follows each turn and needs a part of it now and then.
+    """
+
+    pods: Mapping[str, Mapping[str, bytes]]  # namespace -> name -> for unpack_pod
+    namespaces: Mapping[str, bytes]  # for unpack_measured
+    nodes: Mapping[str, bytes]  # by name, '' = the cluster; for unpack_measured
+    collector: Optional[CollectorState]  # None = no collector ever wrote here
+    now: float  # Redis' clock, Unix seconds
+
+
 class LatestReader:
     """Reads of one cluster on one socket; not for several threads."""
 
@@ -49,6 +62,10 @@ class LatestReader:
 
         A pod or node whose bytes rotted is left out, as one that gave no data is.
         """
+        return unpacked(self.packed(namespaces))
+
+    def packed(self, namespaces: Optional[Sequence[str]] = None) -> Packed:
+        """The same as bytes. Raises Busy, Corrupt, StoreError."""
         for _ in range(_ATTEMPTS):
             wanted = self._namespaces if namespaces is None else tuple(dict.fromkeys(namespaces))
             replies = self._transaction(
@@ -61,7 +78,7 @@ class LatestReader:
             )
             beat = self._beat(replies[0], replies[1])
             if namespaces is not None or set(beat.namespaces) <= set(wanted):
-                return _latest(beat, pairs(replies[2]), dict(zip(wanted, map(pairs, replies[3:]))))
+                return _packed(beat, replies[2], dict(zip(wanted, replies[3:])))
         raise Busy(f"namespaces of {self._cluster} came {_ATTEMPTS} times while their measurements were read")
 
     def close(self) -> None:
@@ -92,21 +109,29 @@ class LatestReader:
         return Beat(unpack_state(fields[b"state"], holder, beat, turn), names, now)
 
 
-def _latest(beat: Beat, nodes: Mapping[bytes, bytes], spaces: Mapping[str, Mapping[bytes, bytes]]) -> Latest:
-    measured = {
-        name: value for name, value in ((_text(n), _sums(v)) for n, v in nodes.items()) if value is not None
-    }
-    cluster = measured.pop("", ())
+def unpacked(packed: Packed) -> Latest:
+    """What rotted is left out."""
     pods: Dict[str, List[Pod]] = {}
-    sums: Dict[str, Tuple[Measured, ...]] = {}
-    for space, fields in spaces.items():
-        if not fields:
-            continue
-        sums[space] = _sums(fields.get(b"", b"\x90")) or ()
-        found = (_pod(_text(name), value) for name, value in fields.items() if name)
-        pods[space] = sorted((pod for pod in found if pod is not None), key=lambda pod: pod.name)
-    listed = [Node(name, measured[name]) for name in sorted(measured)]
-    return Latest(pods, sums, listed, cluster, beat.collector, beat.now)
+    for space, fields in packed.pods.items():
+        found = (_pod(name, fields[name]) for name in sorted(fields))
+        pods[space] = [pod for pod in found if pod is not None]
+    sums = {space: _sums(value) or () for space, value in packed.namespaces.items()}
+    measured = {name: _sums(packed.nodes[name]) for name in sorted(packed.nodes)}
+    cluster = measured.pop("", None) or ()
+    listed = [Node(name, value) for name, value in measured.items() if value is not None]
+    return Latest(pods, sums, listed, cluster, packed.collector, packed.now)
+
+
+def _packed(beat: Beat, nodes: Any, spaces: Mapping[str, Any]) -> Packed:
+    pods: Dict[str, Dict[str, bytes]] = {}
+    sums: Dict[str, bytes] = {}
+    for space, flat in spaces.items():
+        fields = {_text(name): value for name, value in pairs(flat).items()}
+        if fields:
+            sums[space] = fields.pop("", b"\x90")
+            pods[space] = fields
+    named = {_text(name): value for name, value in pairs(nodes).items()}
+    return Packed(pods, sums, named, beat.collector, beat.now)
 
 
 def _sums(packed: bytes) -> Optional[Tuple[Measured, ...]]:

@@ -43,7 +43,7 @@ LAZY_DOORS: Dict[str, FrozenSet[str]] = {"kubernetes": frozenset({"client"})}
 # What a bare `pip install krm` brings, for rooms that readers import.
 BASE_ROOMS = frozenset({"model", "store", "client", "cli", "monitor"})
 BASE_PACKAGES = frozenset({"redis", "msgpack"})
-IMAGES = ("streamer", "verifier", "aggregator", "server")
+IMAGES = ("streamer", "verifier", "aggregator", "collector", "server")
 
 
 class Import(NamedTuple):

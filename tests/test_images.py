@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Tuple
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("streamer", "verifier", "aggregator", "server")
+STAGES = ("streamer", "verifier", "aggregator", "collector", "server")
 
 
 def instructions(stage: str) -> List[Tuple[str, str]]:

@@ -334,6 +334,8 @@ def options(**given: Any) -> argparse.Namespace:
         "verify_every",
         "cluster",
         "redis",
+        "history",
+        "no_collector",
     ]
     return argparse.Namespace(**{**dict.fromkeys(names), "env_values": "redact", **given})
 
@@ -356,6 +358,22 @@ def test_the_command_lines_of_the_stages(monkeypatch: pytest.MonkeyPatch) -> Non
         "5s",
     ]
     assert plan.pipelines == [("pods", "a"), ("pods", "b"), ("nodes", "a"), ("nodes", "b")]
+
+
+def test_a_collector_runs_where_pods_and_nodes_of_the_whole_cluster_are_kept() -> None:
+    assert make_plan(options(demo=True)).collects
+    assert not make_plan(options(demo=True, no_collector=True)).collects
+    assert not make_plan(options(demo=True, kinds="pods,services")).collects
+    assert not make_plan(options(demo=True, namespaces="shop")).collects
+    with pytest.raises(BadRequest, match="nodes"):
+        make_plan(options(demo=True, kinds="pods", history="h"))
+    with pytest.raises(BadRequest, match="--no-collector"):
+        make_plan(options(demo=True, no_collector=True, history="h"))
+    plan = make_plan(options(kubeconfig="/k", context=["c"], cluster="x", history="/h"))
+    assert plan.collector_arguments("u", "/other", "/token") == [
+        *("-m", "krm.collector", "--redis", "u", "--cluster", "x", "--history", "/h"),
+        *("--history-token-file", "/token", "--kubeconfig", "/k"),
+    ]
 
 
 @pytest.mark.parametrize("option", ["kinds", "namespaces"])

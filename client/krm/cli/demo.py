@@ -23,6 +23,7 @@ from krm.model.trust import LIVE
 NODES, PODS = 10, 300
 CHURN = 20  # changes a second in the whole cluster: a person sees it live, a laptop does not notice
 VERIFY_EVERY = 3.0  # seconds
+HOUSEKEEPING = 2.0  # seconds between two samples of a kubelet: a real one's 10 would fill half of a short demo
 VICTIM = "pods"
 LOST_EVENTS = 3
 INJECT_FROM, INJECT_BY = 4.0, 7.5  # seconds after the start: once the kind is live, in any case by second 8
@@ -37,12 +38,16 @@ class NoSimulator(KrmError):
     """The simulated cluster did not start or does not answer."""
 
 
-def arguments(kubeconfig: Path) -> List[str]:
-    """After `python`."""
-    return [
+def arguments(kubeconfig: Path, kubelet_ca: Optional[Path]) -> List[str]:
+    """After `python`. `kubelet_ca`: where the kubelets' certificate goes, None = there are no kubelets."""
+    told = [
         *("-m", "krm.simulator", "--port", "0", "--nodes", str(NODES), "--pods", str(PODS)),
         *("--churn", str(CHURN), "--kubeconfig-out", str(kubeconfig)),
     ]
+    if kubelet_ca is None:
+        return told
+    serving = ("--kubelets", "https", "--kubelet-ca-out", str(kubelet_ca), "--housekeeping", str(HOUSEKEEPING))
+    return [*told, *serving]
 
 
 def await_simulator(child: Child, kubeconfig: Path) -> Simulator:

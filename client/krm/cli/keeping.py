@@ -1,11 +1,14 @@
-"""One cluster of a `krm up`: its three stages, and what their heads say."""
+"""One cluster of a `krm up`: its three stages and its collector, and what the stages' heads say."""
 
 from __future__ import annotations
 
+import os
+import secrets
 from pathlib import Path
 from typing import List, Optional, Tuple
 
 from krm.cli.checks import leave_source
+from krm.cli.kubeconfig_out import write_private
 from krm.cli.plan import Plan
 from krm.cli.processes import Child, Family
 from krm.client.directory import Directory
@@ -31,9 +34,20 @@ class Keeping:
         for stage in ("aggregator", "verifier", "streamer"):
             arguments = self.plan.stage_arguments(stage, url)
             family.add(Child(stage, arguments, self._folder, cluster=self._shown))
+        if self.plan.collects:
+            write_private(self.token_file, secrets.token_urlsafe(32).encode())
+            history = str(self._folder / "history.db")
+            arguments = self.plan.collector_arguments(url, history, str(self.token_file))
+            family.add(Child("collector", arguments, self._folder, cluster=self._shown))
         leave_source(self._folder, self.plan.source)
         pipelines, logs = self.plan.pipelines, str(self._folder)
-        self._state = announce(url, self.plan.cluster, logs, pipelines=pipelines, number=self._number)
+        token_file = str(self.token_file) if self.plan.collects else ""
+        self._state = announce(url, self.plan.cluster, logs, os.environ, pipelines, self._number, token_file)
+
+    @property
+    def token_file(self) -> Path:
+        """What opens the collector's history."""
+        return self._folder / "history.token"
 
     @property
     def pipelines(self) -> List[Tuple[str, str, str]]:

@@ -24,6 +24,7 @@ STAGES: Dict[str, Tuple[str, str]] = {
     "streamer": ("krm.streamer", "watch kinds and hand their events to Redis (replaces this process)"),
     "verifier": ("krm.verifier", "list kinds and hand verified lists to Redis (replaces this process)"),
     "aggregator": ("krm.aggregator", "merge events and lists into snapshots (replaces this process)"),
+    "collector": ("krm.collector", "measure nodes, pods and containers (replaces this process)"),
     "server": ("krm.server", "serve what is kept as the Kubernetes API does (replaces this process)"),
 }
 OUTPUTS = "wide, json, yaml, name, jsonpath=TEMPLATE, custom-columns=HEADER:PATH,..."
@@ -287,6 +288,11 @@ def _up(top: Parser, commands: Any, name: str) -> None:
     )
     served.add_argument("--server-port", metavar="PORT", type=_port, help="port to serve on (default: a free one)")
     served.add_argument("--no-server", action="store_true", help="start no server")
+    measured = command.add_argument_group("what it measures, where pods and nodes are kept of the whole cluster")
+    measured.add_argument(
+        "--history", metavar="FILE", help="file of the measurements' history (default: one that goes at the end)"
+    )
+    measured.add_argument("--no-collector", action="store_true", help="measure nothing")
     command.add_argument(
         "--for",
         dest="seconds",

@@ -15,6 +15,8 @@ from krm.client.names import is_cluster_scoped
 from krm.model.kinds import DEFAULT_KINDS, BadKind, parse_kind
 
 _CURRENT = re.compile(r"""^["']?current-context["']?\s*:\s*["']?([^"'\n#]+?)["']?\s*(?:#.*)?,?$""", re.M)
+# Kinds that say whom a collector asks.
+COLLECTED = ("pods", "nodes")
 _MAX_KUBECONFIG = 4 * 1024 * 1024  # bytes
 
 
@@ -33,6 +35,9 @@ class Plan(NamedTuple):
     demo: bool
     verify_every: Optional[float]  # seconds, None = the verifier's own default
     env_values: str  # redact, keep
+    collects: bool = False  # whether a collector runs
+    history: str = ""  # file of its history, '' = in the folder of the logs, gone with it
+    kubelet_ca: str = ""  # file of who signs the kubelets' certificates, '' = the cluster's own CA
 
     @property
     def source(self) -> Source:
@@ -56,12 +61,26 @@ class Plan(NamedTuple):
             arguments += ["--verify-every", f"{self.verify_every:g}s"]
         return arguments
 
+    def collector_arguments(self, url: str, history: str, token_file: str) -> List[str]:
+        """After `python`. `history`: the file, where the plan names none."""
+        arguments = ["-m", "krm.collector", "--redis", url, "--cluster", self.cluster]
+        if self.namespaces:
+            arguments += ["--namespaces", ",".join(self.namespaces)]
+        arguments += ["--history", self.history or history, "--history-token-file", token_file]
+        if self.kubelet_ca:
+            arguments += ["--kubelet-ca", self.kubelet_ca]
+        if self.demo:  # the addresses of its pods are made up, and may be somebody's
+            arguments += ["--sources", "kubelet,cadvisor,summary"]
+        return arguments + self.source.flags()
+
 
 def make_plans(args: argparse.Namespace) -> List[Plan]:
     """One a cluster: each context once, in the order given. Raises BadRequest."""
     contexts: List[str] = list(dict.fromkeys(args.context or []))
     if len(contexts) > 1 and args.cluster:
         raise BadRequest("--cluster names one cluster: of several contexts each is called as its context")
+    if len(contexts) > 1 and args.history:
+        raise BadRequest("--history names the file of one cluster: of several each has one of its own")
     if len(contexts) < 2:
         return [make_plan(args, *contexts)]
     return [make_plan(args, context)._replace(cluster=context) for context in contexts]
@@ -90,7 +109,20 @@ def make_plan(args: argparse.Namespace, context: str = "") -> Plan:
         demo=args.demo,
         verify_every=every,
         env_values=args.env_values,
+        collects=_collects(args, kinds, namespaces),
+        history=os.path.abspath(args.history) if args.history else "",
     )
+
+
+def _collects(args: argparse.Namespace, kinds: Tuple[str, ...], namespaces: Tuple[str, ...]) -> bool:
+    """Whether there is a collector. Raises BadRequest where it was asked for and cannot be."""
+    if args.no_collector and args.history:
+        raise BadRequest("--no-collector measures nothing that --history could keep")
+    lacking = [kind for kind in COLLECTED if kinds and kind not in kinds]
+    if lacking and args.history:
+        raise BadRequest(f"--history needs {' and '.join(lacking)} among --kinds: they say whom to measure")
+    # Whoever may read some namespaces alone may ask no kubelet.
+    return not (args.no_collector or lacking or namespaces)
 
 
 def kinds_of(text: Optional[str]) -> Tuple[str, ...]:

@@ -1,6 +1,6 @@
 """`krm up`: everything for one cluster or several on this machine, and a table of it each second.
 
-Children: a streamer, a verifier and an aggregator a cluster for all its kinds, one server, a simulator with
+Children: a streamer, a verifier, an aggregator and a collector a cluster, one server, a simulator with
 --demo, and an embedded Redis where none is named. Nothing of a stage is imported here: they are child
 processes, and what they do is learned from Redis alone.
 """
@@ -37,7 +37,7 @@ from krm.store import connect as store
 
 _EVERY = 1.0  # seconds between two tables
 # Summary first; then whoever hands out, who takes in, who checks, who writes, what they read from, and Redis last.
-_STOP_ORDER = ("server", "streamer", "verifier", "aggregator", "simulator")
+_STOP_ORDER = ("server", "collector", "streamer", "verifier", "aggregator", "simulator")
 NOT_TRUSTED, INTERRUPTED, TERMINATED = 3, 130, 143
 
 
@@ -190,13 +190,17 @@ class House:
 
     def _start_simulator(self, plan: Plan, started: float) -> Plan:
         kubeconfig = self._folder / "demo.kubeconfig"
-        child = Child("simulator", demo.arguments(kubeconfig), self._folder, restart=False)
+        # What makes their certificate is the openssl command.
+        collects = plan.collects and shutil.which("openssl") is not None
+        kubelet_ca = self._folder / "kubelets.crt" if collects else None
+        child = Child("simulator", demo.arguments(kubeconfig, kubelet_ca), self._folder, restart=False)
         self._family.add(child)
         self._simulator = demo.await_simulator(child, kubeconfig)
         self._loss = demo.Loss(self._simulator, started)
         served = self._simulator.kinds()
         kinds = plan.kinds_named or tuple(kind for kind in plan.kinds if kind in served)
-        return plan._replace(kubeconfig=str(kubeconfig), kinds=kinds)
+        ca = "" if kubelet_ca is None else str(kubelet_ca)
+        return plan._replace(kubeconfig=str(kubeconfig), kinds=kinds, collects=collects, kubelet_ca=ca)
 
     def _turn(self) -> None:
         news = self._family.tend()

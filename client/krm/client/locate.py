@@ -25,6 +25,7 @@ class Place(NamedTuple):
     cluster: Optional[str]
     # (kind, namespace) of each that the `krm up` there keeps; () where none was asked.
     pipelines: Tuple[Tuple[str, str], ...] = ()
+    history_token_file: str = ""  # what opens the history of its collector, '' = not known here
 
 
 def locate(url: Optional[str], cluster: Optional[str], environment: Mapping[str, str] = os.environ) -> Place:
@@ -49,7 +50,9 @@ def locate(url: Optional[str], cluster: Optional[str], environment: Mapping[str,
         raise UnknownCluster(
             f"several clusters are kept here ({', '.join(names)}): choose with --cluster or KRM_CLUSTER"
         )
-    return Place(str(running[0]["url"]), str(running[0]["cluster"]), _pipelines(running[0].get("pipelines")))
+    state = running[0]
+    token_file = str(state.get("history_token_file") or "")
+    return Place(str(state["url"]), str(state["cluster"]), _pipelines(state.get("pipelines")), token_file)
 
 
 def _pipelines(found: Any) -> Tuple[Tuple[str, str], ...]:
@@ -106,14 +109,23 @@ def announce(
     environment: Mapping[str, str] = os.environ,
     pipelines: Sequence[Tuple[str, str]] = (),
     number: int = 0,
+    history_token_file: str = "",
 ) -> Path:
     """Writes this process's state file of its cluster `number`, mode 0600; the caller removes it at its end.
 
     pipelines: (kind, namespace) of each that will be kept, for whoever reads before any stage has written.
+    history_token_file: what opens the history, '' = none is kept.
     """
     name = f"up-{os.getpid()}-{number}.json" if number else f"up-{os.getpid()}.json"
     path = state_folder(environment) / name
-    state = {"pid": os.getpid(), "url": url, "cluster": cluster, "logs": logs, "pipelines": list(pipelines)}
+    state = {
+        "pid": os.getpid(),
+        "url": url,
+        "cluster": cluster,
+        "logs": logs,
+        "pipelines": list(pipelines),
+        "history_token_file": history_token_file,
+    }
     text = json.dumps(state)
     new = path.with_suffix(".new")
     new.unlink() if new.exists() else None

@@ -15,6 +15,7 @@ from krm.model.measures import Sample, Silence, Subject
 PodName = Tuple[str, str]  # namespace, name
 # Seconds beyond two intervals: an answer may take its time.
 GRACE = 1.0
+MOST_SILENCES = 200  # that are told, of 200 bytes each; `figures` counts all
 
 
 class Answer(NamedTuple):
@@ -77,8 +78,14 @@ class Newest:
         return dirty
 
     def silences(self) -> Tuple[Silence, ...]:
-        """Targets whose last question failed, by name."""
-        return tuple(self._silent[name] for name in sorted(self._silent))
+        """Targets whose last question failed: nodes before pods, by name, at most MOST_SILENCES of them."""
+        names = sorted(self._silent, key=lambda name: (name[1].startswith("pod "), name))
+        return tuple(self._silent[name] for name in names[:MOST_SILENCES])
+
+    @property
+    def silent(self) -> int:
+        """How many targets' last questions failed."""
+        return len(self._silent)
 
     def sources(self) -> Dict[str, str]:
         """source -> `ok`, or why none of its targets answers."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from krm.collector.facts import NodeFacts, PodFacts, node_facts, pod_facts
 from krm.collector.known import Known
 from krm.collector.sources.amounts import Found
 from krm.collector.sources.devices import claims_held, slices_offered
 from krm.collector.sources.podstate import pod_state
-from krm.collector.sources.state import node_state, quota_state
+from krm.collector.sources.state import counts, node_state, quota_state
 from krm.model.measures import Sample, Subject
 from krm.store.connect import Database
 from krm.store.keys import Keys, label
@@ -102,15 +102,33 @@ class World:
         with self.nodes.lock:
             return [self.nodes.objects[key] for key in sorted(self.nodes.objects)]
 
+    def look(self, namespace: str, name: str) -> Optional[PodFacts]:
+        """A pod as it is now; None = there is none, or it has ended."""
+        kept = self.pod(namespace, name)
+        return None if kept is None else kept.facts
+
+    def facts(self) -> List[PodFacts]:
+        """Of all pods that have not ended."""
+        return [kept.facts for kept in self.all_pods()]
+
+    def facts_of(self, node: str) -> List[PodFacts]:
+        """Of the pods of one node."""
+        return [facts for facts in self.facts() if facts.node == node]
+
+    def addresses(self) -> FrozenSet[str]:
+        """The addresses of all nodes."""
+        return frozenset(kept.facts.address for kept in self.all_nodes())
+
     def beside(self, now: float) -> List[Sample]:
-        """What is held beside requests and limits of containers: quotas, claimed and offered devices."""
+        """What is told beside requests and limits: how many pods there are, quotas, claimed and offered devices."""
         found: List[Found] = []
         for known in self._quotas:
             with known.lock:
                 found += list(known.objects.values())
+        subjects = {one.facts.uid: _subject(one.facts) for one in self.all_pods()}
+        found.append(counts(subjects.values(), [one.facts.name for one in self.all_nodes()]))
         claims = [claim for known in self._claims for claim in _values(known)]
         if claims:
-            subjects = {one.facts.uid: _subject(one.facts) for one in self.all_pods()}
             found.append(claims_held([dict(claim) for claim in claims], subjects))
         found.append(slices_offered([dict(one) for one in _values(self._slices)]))
         return [sample for one in found for sample in one.samples(now)]

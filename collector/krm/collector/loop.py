@@ -1,0 +1,147 @@
+"""The collector's loop: asks all targets, each in its own rhythm, and tells Redis and the history what came."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
+
+from krm.collector.newest import Newest
+from krm.collector.picture import Picture
+from krm.collector.schedule import Job, Name, Outcome, Schedule
+from krm.collector.world import World
+from krm.model.measures import Sample
+from krm.model.rates import Rates
+from krm.store.errors import Fenced, StoreError
+from krm.store.history.asked import STEP, Recorder
+from krm.store.latest import CollectorState
+from krm.store.latest_writer import LatestWriter, Turn
+
+# Seconds between two turns: what came is in Redis within this.
+TURN = 1.0
+
+log = logging.getLogger("krm")
+
+
+class Endpoint(NamedTuple):
+    """Where the history is served."""
+
+    address: str  # https://HOST:PORT, '' = nowhere
+    certificate: str  # SHA-256, hex
+
+
+class Collector:
+    """One cluster's. Only the holder of the lease asks, writes and records."""
+
+    def __init__(
+        self,
+        world: World,
+        jobs: Callable[[World], Dict[Name, Job]],
+        writer: LatestWriter,
+        recorder: Optional[Recorder],
+        endpoint: Endpoint,
+        every: float,
+        stop: threading.Event,
+    ) -> None:
+        """`jobs`: whom to ask in this world. `every`: seconds between two answers of the quickest source."""
+        self._world, self._jobs, self._writer, self._recorder = world, jobs, writer, recorder
+        self._endpoint, self._every, self._stop = endpoint, every, stop
+        self._newest = Newest()
+        self._picture = Picture(world, self._newest)
+        self._rates: Dict[str, Rates] = {}
+        self._schedule = Schedule()
+        self._stood = 0.0  # when what stands was recorded last, Unix seconds
+        self._problem = ""
+        self._samples = self._turns = 0
+        self._seconds: Optional[float] = None  # of the newest turn
+
+    def run(self) -> None:
+        """Until stopped; then the lease is given back."""
+        self._world.start()
+        try:
+            while not self._stop.wait(TURN):
+                began = time.monotonic()
+                try:
+                    self._turn(time.time())
+                    self._tell("")
+                except StoreError as error:
+                    self._tell(str(error))
+                self._seconds = time.monotonic() - began
+        finally:
+            self._schedule.close()
+            try:
+                self._writer.give_up()
+            except StoreError as error:
+                log.warning("the lease was not given back, another collector waits for its end: %s", error)
+            self._writer.close()
+
+    def figures(self) -> Mapping[str, Optional[float]]:
+        """For /metrics."""
+        return {
+            "krm_collector_targets": float(len(self._newest.answers)),
+            "krm_collector_silent_targets": float(self._newest.silent),
+            "krm_collector_samples_total": float(self._samples),
+            "krm_collector_turn_seconds": self._seconds,
+        }
+
+    def _turn(self, now: float) -> None:
+        if not self._writer.take():
+            self._schedule.want({})
+            self._schedule.drain()
+            return
+        jobs = self._jobs(self._world)
+        self._schedule.want(jobs)
+        fresh = self._newest.take(self._rated(self._schedule.drain(), now))
+        self._newest.keep(jobs, now)
+        self._picture.update(now)
+        self._record(fresh, now)
+        try:
+            self._writer.write(self._told())
+        except Fenced:
+            log.warning("another collector has taken over: this one stands by")
+
+    def _rated(self, outcomes: List[Outcome], now: float) -> List[Outcome]:
+        """With the rates of their counters, by source: two sources count from moments of their own."""
+        rated = []
+        for outcome in outcomes:
+            source = outcome.job.source.name
+            if source not in self._rates:
+                self._rates[source] = Rates()
+            rated.append(outcome._replace(samples=self._rates[source].take(outcome.samples, now)))
+        return rated
+
+    def _record(self, fresh: List[Sample], now: float) -> None:
+        self._samples += len(fresh)
+        if self._recorder is None:
+            return
+        samples = self._picture.recorded(fresh)
+        if now - self._stood >= STEP or now < self._stood:
+            samples += self._picture.standing(now, min(now - self._stood, STEP) if self._stood else 0.0)
+            self._stood = now
+        self._recorder.record(samples, now)
+
+    def _told(self) -> Turn:
+        picture = self._picture
+        nodes = {name: view.measured for name, view in picture.nodes.items()}
+        problems = {f"snapshot of {name}": problem for name, problem in self._world.problems().items()}
+        state = CollectorState(
+            address=self._endpoint.address,
+            certificate=self._endpoint.certificate,
+            every=self._every,
+            silences=self._newest.silences(),
+            sources={**self._newest.sources(), **problems},
+            history=tuple(self._recorder.health()) if self._recorder is not None else ("no history is kept",),
+            nodes=picture.covers,
+        )
+        packed = {space: dict(pods) for space, pods in picture.packed.items()}
+        return Turn(packed, picture.namespaces, {**nodes, "": picture.cluster}, state)
+
+    def _tell(self, problem: str) -> None:
+        """A line where something begins or ends, not each turn."""
+        if problem != self._problem:
+            if problem:
+                log.warning("%s", problem)
+            else:
+                log.info("it goes on")
+            self._problem = problem

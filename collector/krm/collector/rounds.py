@@ -1,0 +1,32 @@
+"""Which source asks whom, and how often."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, List, Mapping, NamedTuple
+
+from krm.collector.schedule import Job, Name
+from krm.collector.source import Source, Target
+from krm.collector.world import World
+
+
+class Round(NamedTuple):
+    """One source, whom it asks in a world, and its interval in seconds."""
+
+    source: Source
+    targets: Callable[[World], Mapping[str, Target]]
+    every: float
+
+
+class Rounds:
+    """The sources that are switched on."""
+
+    def __init__(self, rounds: List[Round]) -> None:
+        self._rounds = rounds
+
+    def jobs(self, world: World) -> Dict[Name, Job]:
+        """Whom to ask in this world."""
+        return {
+            (one.source.name, target.name): Job(one.source, target, one.every)
+            for one in self._rounds
+            for target in one.targets(world).values()
+        }

@@ -1,0 +1,93 @@
+"""The sources by name: the doors that they ask through, and whom."""
+
+from __future__ import annotations
+
+from typing import Dict, List, NamedTuple, Tuple
+
+from krm.cluster import endpoints
+from krm.cluster.endpoints import Endpoints, Identity, Trust
+from krm.cluster.requests import Cluster
+from krm.collector import targets
+from krm.collector.rounds import Round, Rounds
+from krm.collector.source import Target
+from krm.collector.sources import dcgm
+from krm.collector.sources.agent import Agents, agent_targets
+from krm.collector.sources.annotated import Reach, scrape_targets
+from krm.collector.sources.cadvisor import Cadvisor
+from krm.collector.sources.dcgm import Gpus, exporters
+from krm.collector.sources.metrics_server import MetricsServer
+from krm.collector.sources.resource import Resource
+from krm.collector.sources.scraping import Scraper, through
+from krm.collector.sources.summary import Summary
+from krm.collector.world import World
+
+RESOURCE, CADVISOR, SUMMARY, METRICS, APP, DCGM, AGENT = (
+    "kubelet", "cadvisor", "summary", "metrics.k8s.io", "app", "dcgm", "agent",
+)  # fmt: skip
+# Name -> what it is, for --help.
+SOURCES: Dict[str, str] = {
+    RESOURCE: "/metrics/resource of kubelets",
+    CADVISOR: "/metrics/cadvisor of kubelets",
+    SUMMARY: "/stats/summary of kubelets",
+    METRICS: "metrics-server, for what no kubelet tells",
+    APP: "pods annotated prometheus.io/scrape",
+    DCGM: "NVIDIA's DCGM exporters",
+    AGENT: "krm's node agents",
+}
+
+
+class Asked(NamedTuple):
+    """How sources are wished for. Times in seconds."""
+
+    names: Tuple[str, ...]
+    every: float  # of /metrics/resource and agents
+    whole_every: float  # of all others
+    kubelet_ca: str = ""
+    kubelet_insecure: bool = False
+    reach: Reach = Reach()
+    dcgm_namespaces: Tuple[str, ...] = dcgm.NAMESPACES
+    agent_namespace: str = "krm"
+    agent_ca: str = ""
+    agent_token: str = ""
+
+
+def rounds(asked: Asked, cluster: Cluster, world: World) -> Rounds:
+    """Those that are asked for."""
+    kubelet = endpoints.kubelets(
+        cluster, asked.kubelet_ca, verify=not asked.kubelet_insecure, token_unverified=asked.kubelet_insecure
+    )
+    pods = through(Endpoints(Trust()))
+    found: List[Round] = []
+    for name in asked.names:
+        if name == RESOURCE:
+            found.append(Round(Resource(kubelet), _kubelets, asked.every))
+        elif name == CADVISOR:
+            found.append(Round(Cadvisor(kubelet), _kubelets, asked.whole_every))
+        elif name == SUMMARY:
+            found.append(Round(Summary(kubelet), _kubelets, asked.whole_every))
+        elif name == METRICS:
+            found.append(Round(MetricsServer(cluster), _cluster, asked.whole_every))
+        elif name == APP:
+            scraper = Scraper(world.look, pods, world.addresses, asked.reach)
+            found.append(Round(scraper, lambda world: scrape_targets(world.facts()), asked.whole_every))
+        elif name == DCGM:
+            gpus = Gpus(world.look, pods, world.addresses, asked.reach, asked.dcgm_namespaces)
+            found.append(Round(gpus, lambda world: exporters(world.facts()), asked.whole_every))
+        elif name == AGENT and asked.agent_token:
+            found.append(_agents(asked, world))
+    return Rounds(found)
+
+
+def _agents(asked: Asked, world: World) -> Round:
+    token = asked.agent_token
+    door = Endpoints(Trust(asked.agent_ca), Identity(lambda _: f"Bearer {token}"))
+    agents = Agents(door, world.look, world.facts_of, world.addresses, asked.reach)
+    return Round(agents, lambda world: agent_targets(world.facts(), asked.agent_namespace), asked.every)
+
+
+def _kubelets(world: World) -> Dict[str, Target]:
+    return targets.kubelets(kept.facts for kept in world.all_nodes())
+
+
+def _cluster(_: World) -> Dict[str, Target]:
+    return {"": targets.CLUSTER}

@@ -1,4 +1,4 @@
-"""A collector on paper: it reads simulated kubelets' /metrics/resource and writes the newest measurements."""
+"""A collector on paper: kubelets' /metrics/resource, their rates, and the newest measurements in Redis."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Dict, List, Tuple
 from krm.collector.source import Target
 from krm.collector.sources.resource import samples_of
 from krm.model.measures import Covers, Sample
+from krm.model.rates import Rates
 from krm.simulator.kubelets import Kubelets
 from krm.store.connect import connect
 from krm.store.latest import CollectorState, Measured, Pod, pack_pod
 from krm.store.latest_writer import LatestWriter, Turn
 
-EVERY = 5.0
+EVERY = 5.0  # seconds
 
 
 class Measuring:
-    """`with` ends it."""
+    """`with` ends it. `nodes`: whose kubelets answer, of `of`."""
 
-    def __init__(self, redis: str, cluster: str, kubelets: Kubelets) -> None:
+    def __init__(self, redis: str, cluster: str, kubelets: Kubelets, nodes: Tuple[str, ...], of: int) -> None:
         self._writer = LatestWriter(connect(redis, name="measuring"), cluster)
-        self._kubelets = kubelets
-        self._before: Dict[Tuple[str, str, str, str], Sample] = {}
-        self._last: Dict[Tuple[str, str, str, str], Measured] = {}
+        self._kubelets, self._nodes, self._of = kubelets, nodes, of
+        self._rates = Rates()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -42,33 +42,31 @@ class Measuring:
             self._stop.wait(EVERY)
 
     def _turn(self) -> Turn:
-        pods: Dict[str, Dict[str, Dict[str, Tuple[Measured, ...]]]] = {}
+        found: Dict[str, Dict[str, Dict[str, List[Measured]]]] = {}
         nodes: Dict[str, List[Measured]] = {}
-        for name in ("n-1", "n-2"):
-            page = self._kubelets.page(name, "/metrics/resource")
-            for sample in samples_of(page, Target(name, node=name), self._kubelets.clock()):
-                one, subject = self._measured(name, sample), sample.subject
-                if subject.container:
-                    pods.setdefault(subject.namespace, {}).setdefault(subject.pod, {})[subject.container] = (one,)
-                elif not subject.pod:
-                    nodes.setdefault(name, []).append(one)
-        packed = {
-            space: {name: pack_pod(Pod(name, "", "", (), each)) for name, each in found.items()}
-            for space, found in pods.items()
+        for sample in self._rates.take(self._samples(), self._kubelets.clock()):
+            one = Measured(sample.source, sample.at, sample.window, sample.values)
+            subject = sample.subject
+            if subject.container:
+                containers = found.setdefault(subject.namespace, {}).setdefault(subject.pod, {})
+                containers.setdefault(subject.container, []).append(one)
+            elif not subject.pod:
+                nodes.setdefault(subject.node, []).append(one)
+        pods = {
+            space: {name: pack_pod(Pod(name, "", "", (), _fixed(each))) for name, each in listed.items()}
+            for space, listed in found.items()
         }
-        state = CollectorState("", "", EVERY, (), {}, (), Covers(2, 3, "nodes"))
-        return Turn(packed, {}, nodes, state)
+        covers = Covers(len(self._nodes), self._of, "nodes")
+        return Turn(pods, {}, nodes, CollectorState("", "", EVERY, (), {}, (), covers))
 
-    def _measured(self, node: str, sample: Sample) -> Measured:
-        key = (node, sample.subject.namespace, sample.subject.pod, sample.subject.container)
-        before = self._before.get(key)
-        if before is None or before.at == sample.at:
-            self._before.setdefault(key, sample)
-            return self._last.get(key, Measured(sample.source, sample.at, 0.0, sample.values))
-        window = round((sample.at - before.at) * 1e3)
-        rate = (sample.values["cpu/usage"] - before.values["cpu/usage"]) / window / 1e3
-        self._before[key] = sample
-        self._last[key] = Measured(
-            sample.source, sample.at, window / 1e3, {**sample.values, "cpu/usage_rate": rate}
-        )
-        return self._last[key]
+    def _samples(self) -> List[Sample]:
+        now = self._kubelets.clock()
+        return [
+            sample
+            for name in self._nodes
+            for sample in samples_of(self._kubelets.page(name, "/metrics/resource"), Target(name, node=name), now)
+        ]
+
+
+def _fixed(containers: Dict[str, List[Measured]]) -> Dict[str, Tuple[Measured, ...]]:
+    return {name: tuple(rows) for name, rows in containers.items()}

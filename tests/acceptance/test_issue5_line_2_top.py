@@ -7,6 +7,7 @@ requests on to a real metrics-server, and krm, which reads the kubelets itself. 
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -78,7 +79,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             kubelets.kill("n-3")
             with _metrics_server(plane, folder) as real, redis_servers.one(folder / "redis") as redis, product(
                 folder / "krm", redis
-            ) as krm, Measuring(redis.url, krm.cluster, kubelets):
+            ) as krm, Measuring(redis.url, krm.cluster, kubelets, ("n-1", "n-2"), 3):
                 url = _serve(krm, plane)
                 real.wait_for_nodes(["n-1", "n-2"], KNOWN_WITHIN)
                 world = World(plane, kubelets, url, _kubectl(folder, plane, url))
@@ -212,6 +213,12 @@ def test_the_figures_are_those_of_the_loads(world: World) -> None:
     assert [line.split() for line in lines if line] == [
         [f"web-{number}", f"{250 * number + 7}m", f"{64 * number + 10}Mi"] for number in range(1, 6)
     ]
+
+
+def test_who_reads_is_warned_of_what_is_not_there(world: World) -> None:
+    command = world.kubectl.command("krm", "top", "nodes")
+    done = subprocess.run(command, capture_output=True, env=world.kubectl.environment, timeout=60, encoding="utf-8")
+    assert "Warning: krm: measured are 2 of 3 nodes" in done.stderr
 
 
 # URLs ------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ test-38: $(VENV_38)/installed ## the fast tests that need no control plane, on P
 
 $(VENV_38)/installed: pyproject.toml scripts/setup.py
 	@test -n "$(START_PYTHON)" || { echo "No Python found: install Python 3.8." >&2; exit 1; }
-	@$(START_PYTHON) scripts/setup.py --venv $(VENV_38) --python 3.8 --extras all,test
+	@$(START_PYTHON) scripts/setup.py --venv $(VENV_38) --python 3.8 --extras all,test,remote-write,otlp,parquet
 	@touch $@
 
 .PHONY: test-versions

@@ -64,6 +64,11 @@ class Server:
         except OSError:
             return False
 
+    def flush(self) -> None:
+        """What VictoriaMetrics got is seen now. Before its first point is, a question costs 10 s: that nothing
+        was found is remembered for so long."""
+        ask(self.port, "GET", "/internal/force_flush")
+
     def stop(self, how: int = signal.SIGTERM) -> None:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):

@@ -119,11 +119,12 @@ def same(file: Dict[Any, Total], store: Dict[Any, Total], step: float, hours: in
 Turns = List[Tuple[List[Sample], float]]
 
 
-def settled(history: ExternalHistory, folder: Path, turns: Turns) -> None:
+def settled(server: metric_servers.Server, history: ExternalHistory, folder: Path, turns: Turns) -> None:
     """Ends the thread; all is with the store then, and seen: reads need no thread."""
     history.close(30)
     assert list(folder.glob("spool-*/*.gz")) == []
     assert history.health() == []
+    server.flush()
     newest = max(
         (one for samples, _ in turns for one in samples if METRICS[0] in one.values), key=lambda one: one.at
     )
@@ -155,7 +156,7 @@ def test_the_same_sums_as_the_file_over_a_restart_while_data_is_buffered(side: S
     assert len(list(tmp_path.glob("spool-*/*.gz"))) > 50
     side.server.start()
     record_all([file, store], turns[third + 110 :])
-    settled(store, tmp_path, turns)
+    settled(side.server, store, tmp_path, turns)
     for metric in METRICS:
         step = {"memory/working_set": 1024.0, "network/rx": 1024.0, "gpu/usage": 1.0}.get(metric, 0.1)
         for level in ("container", "pod", "namespace", "node", "cluster"):
@@ -186,12 +187,12 @@ def test_a_collector_that_starts_again_goes_on_where_the_store_has_its_series(si
     turns = list(load.turns(begin - 60, begin + 900))
     file, store = LocalHistory(str(tmp_path / "history.db")), side.open(tmp_path)
     record_all([file, store], turns[:100])
-    settled(store, tmp_path, turns[:100])
+    settled(side.server, store, tmp_path, turns[:100])
     seen = side.open(tmp_path)
     # Some turns are repeated, as a standby that takes over does: they count once.
     record_all([seen], turns[95:100])
     record_all([file, seen], turns[100:])
-    settled(seen, tmp_path, turns)
+    settled(side.server, seen, tmp_path, turns)
     for metric, step in (("cpu/usage_rate", 0.1), ("network/rx", 1024.0), ("memory/working_set", 1024.0)):
         found = totals(file, metric, "pod", begin, begin + HOUR)
         assert found
@@ -203,11 +204,11 @@ def test_a_batch_whose_answer_was_lost_counts_once(side: Side, tmp_path: Path) -
     begin = begin_of_test()
     store = side.open(tmp_path)
     sent = store._store.send
-    answers = iter([True, False, True, False, False])
+    lost = [True, False, True, False, False]
 
     def forgetful(batch: bytes) -> None:
         sent(batch)
-        if next(answers, False):
+        if lost.pop(0):
             raise NotNow("the answer was lost")
 
     store._sender._outlet.send = forgetful  # type: ignore[method-assign]
@@ -215,8 +216,9 @@ def test_a_batch_whose_answer_was_lost_counts_once(side: Side, tmp_path: Path) -
         at = begin + 10.0 * turn
         store.record([Sample(Subject("shop", "web-0", "u"), at, {"cpu/usage_rate": 100.0}, "agent", 10.0)], at)
     query = Query("cpu/usage_rate", "pod", begin, begin + 60)
+    until("all is sent", lambda: not lost and not list(tmp_path.glob("spool-*/*.gz")))
+    side.server.flush()
     until("all is there", lambda: [one.last for one in store.totals(query).totals] == [begin + 30])
-    until("nothing waits", lambda: not list(tmp_path.glob("spool-*/*.gz")))
     total = store.totals(query).totals[0]
     assert (total.sum, total.covered, total.samples, total.maximum) == (3000.0, 30.0, 3, 100.0)
     store.close()
@@ -229,6 +231,8 @@ def test_no_name_gets_out_of_a_query(side: Side, tmp_path: Path) -> None:
         subject = Subject(name, name, f"u{number}", name, name, name)
         store.record([Sample(subject, begin + 10, {"cpu/usage_rate": 100.0 + number}, "agent", 10.0)], begin + 10)
     everything = Query("cpu/usage_rate", "container", begin, begin + 60)
+    store.close(30)
+    side.server.flush()
     until("all are there", lambda: len(store.totals(everything).totals) == len(HOSTILE))
     for number, name in enumerate(HOSTILE):
         for query in (
@@ -242,7 +246,6 @@ def test_no_name_gets_out_of_a_query(side: Side, tmp_path: Path) -> None:
             assert [one.subject.pod for one in store.range(query).series] == [name]
     with pytest.raises(NoHistory, match="there is no metric"):
         store.totals(everything._replace(metric='x"; DROP DATABASE k8s; --'))
-    store.close()
 
 
 def test_what_no_store_answers_is_no_history(side: Side, tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def test_victoriametrics_holds_every_name_and_finds_it(tmp_path: Path) -> None:
             )
             return list(promql.read_export(ask(server.port, "GET", path)[1], "cpu/usage_rate"))
 
+        server.flush()
         until("they are seen", lambda: found(HOSTILE[-1]))
         for number, name in enumerate(HOSTILE):
             assert [(lines.subject_of(one.tags).pod, one.values) for one in found(name)] == [

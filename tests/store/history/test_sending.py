@@ -182,6 +182,18 @@ def test_with_a_full_disk_batches_go_straight_to_the_place_and_it_heals(
     assert not any("No space" in one for one in sender.health())
 
 
+def test_what_made_room_is_told_once_nothing_waits_any_more(place: Place, folder: Path) -> None:
+    sender = Sender(place, lambda: Spool(folder, 3 * len(pack(b"0\n"))), pause=0.02)
+    place.behave = away
+    offer(sender, *numbers(5))
+    until("it is told", lambda: any("2 batches were lost for want of room" in one for one in sender.health()))
+    place.behave = lambda batch: None
+    until("the newest arrive", lambda: place.got == numbers(5)[2:])
+    until("all else is well", lambda: len(sender.health()) == 1)
+    assert "2 batches were lost for want of room" in sender.health()[0]
+    sender.close()
+
+
 def test_in_memory_the_newest_are_kept() -> None:
     held: Any = InMemory(3)
     for number in range(5):

@@ -17,13 +17,12 @@ from krm.store.history.asked import NoHistory, Query, Total
 from krm.store.history.external import Found
 from krm.store.history.lines import subject_of
 from krm.store.history.place import INFLUX2, Place
-from krm.store.history.sending import Never, NotNow
+from krm.store.history.sending import PASSING, Never, NotNow
 from krm.store.history.shares import Newest
 from krm.store.history.stepped import Raw
 from krm.store.history.web import TIMEOUT, Answer, NoAnswer, Web
 
 _METRICS_AT_ONCE = 10  # statements of one request
-_PASSING = (401, 403, 404, 408, 429)  # by time, or by somebody who mends the account or the bucket
 
 
 class Influx:
@@ -52,7 +51,7 @@ class Influx:
         if answer.status == 404 and place.how != INFLUX2:
             self._made = False  # someone dropped it
         said = f"it answered {answer.status}: {answer.said}"
-        if answer.status >= 500 or answer.status in _PASSING:
+        if answer.status >= 500 or answer.status in PASSING:
             raise NotNow(said)
         raise Never(said)
 

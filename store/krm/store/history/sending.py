@@ -22,6 +22,8 @@ QUEUE = 12  # turns: a minute of them, at 5 s
 IN_MEMORY = 120  # batches that wait in memory, where there is no disk for them
 PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds until the second attempt, doubled for each later one
 DRAIN = 3.0  # seconds that `close` gives the thread: a stage ends within 5
+# HTTP statuses that pass: by time, or by somebody who mends the account or makes the place. As every 5xx does.
+PASSING = frozenset((401, 403, 404, 408, 429))
 
 log = logging.getLogger("krm.history")
 
@@ -140,11 +142,11 @@ class Sender:
     def health(self) -> List[str]:
         """Sentences about what is wrong now, and about all that was lost."""
         waiting = self._waiting
-        dropped = self._lost_batches + (waiting.dropped if waiting else 0)
-        torn = waiting.torn if waiting else 0
+        waits, dropped, torn = (0, 0, 0) if waiting is None else (len(waiting), waiting.dropped, waiting.torn)
+        dropped += self._lost_batches
         said = [self._disk] if self._disk else []
         if self._trouble:
-            said.append(f"{self._trouble}; {len(waiting) if waiting else 0} batches wait")
+            said.append(f"{self._trouble}; {waits} batches wait")
         if not self._thread.is_alive() and not self._stopping.is_set():
             said.append("nothing is sent any more, since its thread ended: a defect, told in the log")
         if self._refused:

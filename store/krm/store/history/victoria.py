@@ -17,12 +17,11 @@ from krm.store.history.asked import NoHistory, Query, Total
 from krm.store.history.external import Found
 from krm.store.history.lines import subject_of
 from krm.store.history.place import Place
-from krm.store.history.sending import Never, NotNow
+from krm.store.history.sending import PASSING, Never, NotNow
 from krm.store.history.shares import Newest
 from krm.store.history.stepped import Raw
 from krm.store.history.web import TIMEOUT, NoAnswer, Web
 
-_PASSING = (401, 403, 404, 408, 429)
 _TICK = 0.001  # seconds: what a store's times are told apart by
 # aggregate, rollup, field: what a Total is made of.
 _ROLLUPS: Tuple[Tuple[str, str, str], ...] = (
@@ -58,7 +57,7 @@ class Victoria:
             raise NotNow(str(error)) from None
         if answer.status not in (200, 204):
             said = f"it answered {answer.status}: {answer.said}"
-            if answer.status >= 500 or answer.status in _PASSING:
+            if answer.status >= 500 or answer.status in PASSING:
                 raise NotNow(said)
             raise Never(said)
         self._look()

@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 from typing import List
 
@@ -144,6 +145,22 @@ def test_a_redirect_is_not_followed(ours: Believed) -> None:
 def test_more_than_was_allowed_is_refused(script) -> None:
     with ScriptedServer([*script, HOLD]) as server, pytest.raises(Malformed, match="more than 1000000 bytes"):
         Endpoints(Trust()).get(server.url, most=1_000_000, timeout=5.0, gzip=True)
+
+
+@pytest.mark.parametrize("framing", [{"Transfer_Encoding": "chunked"}, {}], ids=["chunked", "until the close"])
+def test_a_body_without_end_costs_what_was_allowed_and_no_more(framing) -> None:
+    """A gigabyte is offered; the memory that is taken at any moment is told by tracemalloc."""
+    piece = b"x" * 1_000_000
+    steps = [chunk(piece)] * 1000 if framing else [piece] * 1000
+    with ScriptedServer([head(**framing), *steps]) as server:
+        door = Endpoints(Trust())
+        tracemalloc.start()
+        try:
+            with pytest.raises(Malformed, match="more than 4000000 bytes"):
+                door.get(server.url, most=4_000_000)
+            assert tracemalloc.get_traced_memory()[1] < 12_000_000
+        finally:
+            tracemalloc.stop()
 
 
 def test_a_body_of_exactly_the_limit_is_read() -> None:

@@ -211,7 +211,9 @@ def test_metrics_of_nodes_are_points_of_nodes_for_whoever_sees_all() -> None:
         ("n2", 8000, "node"),
     ]
     assert {row["namespace_name"] for row in found} == {None}
+    history.asked.clear()
     assert rows(history, question("cpu/node_capacity", namespace="shop"), ("shop",)) == []
+    assert history.asked == []
     for agg in (POD_BY_NAMESPACE, ALL_POD, ALL_NAMESPACE):
         none = read(history, question("cpu/node_capacity", agg), None)
         assert (none.rows, len(none.notes)) == ([], 1)

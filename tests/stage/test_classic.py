@@ -9,6 +9,7 @@ from typing import Dict, Optional
 import pytest
 from krm.stage.classic import account, influx_url, read_value, value
 from krm.stage.settings import BadSetting
+from krm.store.history.place import parse_place
 
 FILES = {"/run/user": "robot", "/run/password": "of a file", "/run/nothing": ""}
 
@@ -142,3 +143,15 @@ def test_what_makes_no_address_is_refused_without_the_password(env: Dict[str, st
     with pytest.raises(BadSetting, match=says) as caught:
         influx_url(env, read)
     assert "hidden" not in str(caught.value)
+
+
+def test_the_address_is_one_that_the_history_reads() -> None:
+    env = {
+        "INFLUXDB_HOST": "influx", "INFLUXDB_PORT": "6969", "INFLUXDB_USER": "a@b", "INFLUXDB_PASS": "p:/?#%é ",
+        "INFLUXDB_DB": "a b/c",
+    }  # fmt: skip
+    url = influx_url(env, read)
+    assert url is not None
+    place = parse_place(url)
+    assert (place.how, place.host, place.port, place.tls) == ("influxdb", "influx", 6969, False)
+    assert (place.user, place.password, place.database) == ("a@b", "p:/?#%é ", "a b/c")

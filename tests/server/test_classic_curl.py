@@ -160,15 +160,15 @@ def test_accounts_of_the_environment_of_files_and_of_flags(pods: KeptCluster, tm
     file.chmod(0o600)
     with running(pods) as server:
         assert asked(server.url, "root", "root") == WRONG
-    classic = {"API_USERNAME": "root", "API_PASSWORD": "root"}
+    classic = {"API_USERNAME": "root", "API_PASSWORD": "hunter2"}
     with running(pods, "--api-accounts", str(file), environment=classic) as server:
-        assert asked(server.url, "root", "root") == AWAY
+        assert asked(server.url, "root", "hunter2") == AWAY
         assert asked(server.url, "team", "a-longer-one") == AWAY
-        assert asked(server.url, "team", "root") == WRONG
-        assert not any("root" in line or "longer" in line for line in server.lines)
+        assert asked(server.url, "team", "hunter2") == WRONG
+        assert not any("hunter2" in line or "longer" in line for line in server.lines)
     with running(pods, "--api-username", "me", "--api-password-file", str(secret), environment=classic) as server:
         assert asked(server.url, "me", "of-a-file") == AWAY
-        assert asked(server.url, "root", "root") == WRONG
+        assert asked(server.url, "root", "hunter2") == WRONG
     files = {"API_USERNAME": "root", "API_PASSWORD_FILE": str(secret), "KRM_NO_KUBERNETES_ROOT": "true"}
     with running(pods, environment=files) as server:
         assert asked(server.url, "root", "of-a-file") == AWAY

@@ -165,7 +165,7 @@ def test_accounts_of_the_environment_of_files_and_of_flags(pods: KeptCluster, tm
         assert asked(server.url, "root", "hunter2") == AWAY
         assert asked(server.url, "team", "a-longer-one") == AWAY
         assert asked(server.url, "team", "hunter2") == WRONG
-        assert not any("hunter2" in line or "longer" in line for line in server.lines)
+        assert not any("hunter2" in line or "a-longer-one" in line for line in server.lines)
     with running(pods, "--api-username", "me", "--api-password-file", str(secret), environment=classic) as server:
         assert asked(server.url, "me", "of-a-file") == AWAY
         assert asked(server.url, "root", "hunter2") == WRONG

@@ -17,7 +17,6 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 import pytest
 import redis_servers
 from acceptance.kubectl_world import Answer, Kubectl, kubectls
-from acceptance.measuring import Measuring
 from acceptance.product import Product, product
 from controlplane.fixtures import not_built, running_plane
 from controlplane.kubeapi import KubeClient
@@ -79,8 +78,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             kubelets.kill("n-3")
             with _metrics_server(plane, folder) as real, redis_servers.one(folder / "redis") as redis, product(
                 folder / "krm", redis
-            ) as krm, Measuring(redis.url, krm.cluster, kubelets, ("n-1", "n-2"), 3):
-                url = _serve(krm, plane)
+            ) as krm:
+                url = _serve(krm, plane, kubelets)
                 real.wait_for_nodes(["n-1", "n-2"], KNOWN_WITHIN)
                 world = World(plane, kubelets, url, _kubectl(folder, plane, url))
                 krm.wait("both know the same pods", lambda one=world: _known(one), KNOWN_WITHIN)
@@ -110,12 +109,16 @@ def _create(admin: KubeClient, kubelets: Kubelets) -> None:
         admin.patch(f"/api/v1/namespaces/shop/pods/{name}/status", {"status": {"phase": phase}})
 
 
-def _serve(krm: Product, plane: ControlPlane) -> str:
+def _serve(krm: Product, plane: ControlPlane, kubelets: Kubelets) -> str:
+    """The pipeline, a collector that asks the kubelets, and the server. Its URL."""
     assert krm.redis is not None
+    kubeconfig = ("--kubeconfig", str(plane.kubeconfig("admin")))
+    where = ("--redis", krm.redis.url, "--cluster", krm.cluster)
     port = redis_servers.free_port()
-    krm.up("--kubeconfig", str(plane.kubeconfig("admin")), "--kinds", KINDS, "--verify-every", "5s")
-    where = ("--redis", krm.redis.url, "--cluster", krm.cluster, "--port", str(port))
-    krm.start("server", "-m", "krm.server", *where)
+    krm.up(*kubeconfig, "--kinds", KINDS, "--verify-every", "5s", "--no-collector")
+    sources = ("--sources", "kubelet,cadvisor,summary", "--kubelet-ca", str(kubelets.ca))
+    krm.start("collector", "-m", "krm.collector", *where, *kubeconfig, *sources)
+    krm.start("server", "-m", "krm.server", *where, "--port", str(port))
     return f"http://127.0.0.1:{port}"
 
 

@@ -171,12 +171,17 @@ def test_pods_come_and_go_and_the_node_counts_on(plain: Kubelets, clock: Clock) 
     assert seen(9) == (["web-0"], pytest.approx(0.353 * 9))
     assert seen(12) == (["brief", "web-0"], pytest.approx(0.353 * 12 + 2))
     assert seen(20) == (["web-0"], pytest.approx(0.353 * 20 + 5))
+    with pytest.raises(KeyError):
+        plain.add("node-1", pod("shop", "brief", T0 + 14, {"x": Load()}))
+    plain.add("node-1", pod("shop", "brief", T0 + 25, {"x": Load(cpu=1000.0)}, until=T0 + 26, uid="another"))
+    assert seen(12) == (["brief", "web-0"], pytest.approx(0.353 * 12 + 2))  # the past is as it was
+    assert seen(25.5) == (["brief", "web-0"], pytest.approx(0.353 * 25.5 + 5.5))
     plain.remove("node-1", "shop/web-0", at=T0 + 30)
-    assert seen(40) == ([], pytest.approx(0.353 * 30 + 0.1 * 10 + 5))
+    assert seen(40) == ([], pytest.approx(0.353 * 30 + 0.1 * 10 + 6))
     clock.now = T0 + 500
     plain.add("node-1", pod("shop", "web-0", T0 + 500, {"web": Load(cpu=10.0)}))
     plain.remove("node-1", "shop/web-0")  # long after the first: that one is a sum by now
-    assert seen(500) == ([], pytest.approx(0.353 * 30 + 0.1 * 470 + 5))
+    assert seen(500) == ([], pytest.approx(0.353 * 30 + 0.1 * 470 + 6))
 
 
 @pytest.mark.parametrize("wave", [Wave(60.0, 0.8), Wave(60.0, 1.0, duty=0.1), Wave(7.0, 0.5, 0.5, begin=3.0)])

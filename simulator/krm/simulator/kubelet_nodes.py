@@ -72,10 +72,17 @@ class Pod:
         raise KeyError("pod %s has no container %r" % (self.key, name))
 
 
-def pod(namespace: str, name: str, start: float, loads: Mapping[str, Load], until: Optional[float] = None) -> Pod:
+def pod(
+    namespace: str,
+    name: str,
+    start: float,
+    loads: Mapping[str, Load],
+    until: Optional[float] = None,
+    uid: str = "",
+) -> Pod:
     """A pod whose containers (name -> load) begin at `start`, Unix seconds, and have no limits."""
     containers = [Container(each, Life(start, load)) for each, load in loads.items()]
-    return Pod(namespace, name, containers, until=until)
+    return Pod(namespace, name, containers, uid, until)
 
 
 class PodSeen(NamedTuple):
@@ -137,9 +144,12 @@ class Node:
         self.phase = _share(name)
 
     def add(self, each: Pod) -> None:
-        """It runs here from its start on. Another pod of its name must be removed first: KeyError."""
-        if each.key in self.pods:
-            raise KeyError("node %s runs %s already" % (self.name, each.key))
+        """It runs here from its start on. Another pod of its name must have ended before that: KeyError."""
+        before = self.pods.get(each.key)
+        if before is not None:
+            if not _ended(before, each.start):
+                raise KeyError("node %s runs %s already" % (self.name, each.key))
+            self._gone.append(before)
         self.pods[each.key] = each
 
     def remove(self, key: str, at: float) -> None:
@@ -155,8 +165,9 @@ class Node:
         shown = [each for each in self._all() if each.start <= moment and not _ended(each, moment)]
         pods = [self._seen(each, moment) for each in sorted(shown, key=lambda each: each.key)]
         sampled = max(self.start, self._sampled(moment, self.phase))
-        spots = [*self._running(sampled), self.system.life.at(sampled)]
-        return NodeSeen(self, sampled, pods, spots, self._ended_by(sampled))
+        live = sampled == moment and not self.interval  # then the pods' samples are of that moment too
+        spots = [spot for each in pods for spot in each.spots] if live else self._running(sampled)
+        return NodeSeen(self, sampled, pods, [*spots, self.system.life.at(sampled)], self._ended_by(sampled))
 
     def _ended_by(self, moment: int) -> Vector:
         totals: List[Sequence[float]] = [self._past]

@@ -146,30 +146,38 @@ HOSTILE: Dict[str, Tuple[Callable[[], bytes], str]] = {
     "nothing but quotes": (lambda: (b"depth{" + b'"' * 8000 + b"\n") * 500, "line 1 of"),
     "nothing but braces": (lambda: (b"depth" + b"{" * 8000 + b"\n") * 500, "line 1 of"),
     "numbers without end": (lambda: many(500, 'depth{n="%d"} ' + "9" * 8000 + "\n"), ""),
+    "all that a page may be": (lambda: many(9999, f'depth{{n="%d",{wide(12, "x" * 20)}}} 1\n'), ""),
 }
 BACKSLASHES = '\\"' * 90
+# VmHWM is of this program alone; ru_maxrss would begin with what pytest had when it forked.
 CHILD = """
-import json, resource, sys, time
+import json, re, sys, time
 from krm.collector.source import NoData
 from krm.collector.sources.scraped import read_page
+
+def peak():
+    return int(re.search("VmHWM:\\s+([0-9]+) kB", open("/proc/self/status").read()).group(1)) / 1024
+
 read_page(b"depth 1\\n", "", ["depth"])
 with open(sys.argv[1], "rb") as file:
     body = file.read()
 for kind in sys.argv[2:]:
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    before, start = peak(), time.process_time()
     try:
         read_page(body, kind, ["depth"])
         why = ""
     except NoData as error:
         why = str(error)
-    spent, peak = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps([why, spent, (peak - before) / 1024]))
+    print(json.dumps([why, time.process_time() - start, peak() - before]))
 """
 
 
-# The one that uses up its time takes as many seconds of a busy machine as that has others to serve.
+# What uses up its time takes as many seconds of a busy machine as that has others to serve.
+SLOW = ("what the parsers are slow at", "all that a page may be")
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if "slow" in name else ()) for name in HOSTILE]
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in HOSTILE]
 )
 def test_a_hostile_page_costs_bounded_memory_and_time(name: str, tmp_path: Path) -> None:
     made, expected = HOSTILE[name]
@@ -181,7 +189,7 @@ def test_a_hostile_page_costs_bounded_memory_and_time(name: str, tmp_path: Path)
     text, openmetrics = map(json.loads, ran.stdout.splitlines())
     assert expected in text[0]
     for why, seconds, mib in (text, openmetrics):
-        assert mib < 32, ("MiB beside the body", why)
+        assert mib < 40, ("MiB beside the body", why)
         assert seconds < 3, ("seconds of CPU: 2 at most, and a line that has begun", why)
 
 

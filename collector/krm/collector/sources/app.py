@@ -16,7 +16,7 @@ import re
 from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from krm.collector.source import NoData
-from krm.collector.sources.scraped import Point, finite
+from krm.collector.sources.scraped import Point, finite, series_key
 
 QUANTILE = 0.95
 STARTED = "process_start_time_seconds"
@@ -159,12 +159,8 @@ def keep(points: Iterable[Point], at: float) -> Before:
     for point in points:
         if point.name == STARTED:
             started = point.value
-        values[_key(point)] = point.value
+        values[series_key(point.name, point.labels)] = point.value
     return Before(at, started, values)
-
-
-def _key(point: Point) -> int:
-    return hash((point.name, tuple(sorted(point.labels.items()))))
 
 
 def measured(points: Iterable[Point], names: Names, before: Optional[Before], now: Before) -> Dict[str, float]:
@@ -201,7 +197,7 @@ class _Changes:
         """None = not known: a counter began anew, or all of them are new."""
         found = []
         for point in self.by_name.get(one.name + end, ()):
-            past = self._before.get(_key(point)) if one.takes(point) else None
+            past = self._before.get(series_key(point.name, point.labels)) if one.takes(point) else None
             if past is None:
                 continue
             if point.value < past or past < 0:

@@ -22,6 +22,7 @@ TIMEOUT = 5.0  # seconds a page
 # Series of all pods together that are kept for the next page: about 100 bytes each.
 MAX_KEPT = 200_000
 _OWN = Reach()
+READING = 2  # pages at once: reading waits for nothing but CPU, and the largest takes 40 MiB
 FORGOTTEN_AFTER = 120.0  # seconds: a rate over longer than this says little, and who is away needs no place
 
 
@@ -61,6 +62,7 @@ class Scraper:
         self._reach, self._names = reach, names
         self._kept: Dict[str, app.Before] = {}  # by the pod's uid
         self._lock = threading.Lock()
+        self._reading = threading.Semaphore(READING)
 
     def __call__(self, target: Target, now: float) -> List[Sample]:
         pod = alive(self._look, target)
@@ -69,12 +71,13 @@ class Scraper:
         began = time.monotonic()
         body, content_type = self._fetch(url, MAX_BYTES, began + TIMEOUT)
         at = now + time.monotonic() - began
-        points = read_page(body, content_type, names.series())
-        if not points and app.is_told(pod.annotations):
-            raise NoData("its page has no series of the names that its annotations krm.io/... tell")
-        kept = app.keep(points, at)
-        before = self._exchange(target.uid, kept)
-        values = app.measured(points, names, before, kept)
+        with self._reading:
+            points = read_page(body, content_type, names.series())
+            if not points and app.is_told(pod.annotations):
+                raise NoData("its page has no series of the names that its annotations krm.io/... tell")
+            kept = app.keep(points, at)
+            before = self._exchange(target.uid, kept)
+            values = app.measured(points, names, before, kept)
         subject = Subject(pod.namespace, pod.name, pod.uid, "", pod.node)
         window = at - before.at if before is not None else 0.0
         return [Sample(subject, at, values, self.name, window, kept.started)] if values else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 from typing import Any, Callable, Iterator, List, NamedTuple
 
@@ -124,4 +125,8 @@ def test_a_server_answers_from_what_it_followed(kept: KeptCluster, monkeypatch: 
         assert found.headers["Krm-State"] == "live"
         item = found.json()["items"][0]
         assert item["metadata"]["labels"] == {"app": "web"}
+        (line,) = re.findall(
+            r"krm_measurements_age_seconds{.*} (.*)", served.get(kept, "/metrics", "t").body.decode()
+        )
+        assert 0 <= float(line) < 10
         assert item["containers"] == [{"name": "app", "usage": {"cpu": "12m", "memory": "1Ki"}}]

@@ -60,6 +60,7 @@ def test_what_is_unknown_is_nan_and_never_0(app: PaperApp) -> None:
     for name in ("krm_snapshot_age_seconds", "krm_snapshot_objects", "krm_snapshot_version"):
         assert math.isnan(value(found, name, **warming))
     assert value(found, "krm_snapshot_state", state="warming", **warming) == 1
+    assert math.isnan(value(found, "krm_measurements_age_seconds", cluster="paper"))
     app.now = NOW + 100
     found = scraped(app)
     assert value(found, "krm_snapshot_age_seconds", **pods) == 101.0

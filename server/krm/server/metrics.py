@@ -188,7 +188,13 @@ def _snapshots(clusters: Mapping[str, Told]) -> Iterator[Any]:
     version = GaugeMetricFamily("krm_snapshot_version", "Version that is served.", labels=labels)
     objects = GaugeMetricFamily("krm_snapshot_objects", "Objects held.", labels=labels)
     state = GaugeMetricFamily("krm_snapshot_state", "1 for the state that it is in.", labels=[*labels, "state"])
+    measured = GaugeMetricFamily(
+        "krm_measurements_age_seconds", "Since the collector told the newest measurements.", labels=["cluster"]
+    )
     for cluster, told in clusters.items():
+        newest = told.serving.catalog.newest
+        collector = newest.collector
+        measured.add_metric([cluster], _known(None if collector is None else newest.now() - collector.beat))
         for replica in told.serving.catalog.all():
             now = told.serving.now(replica)
             trust = replica.trust(now)
@@ -201,7 +207,7 @@ def _snapshots(clusters: Mapping[str, Told]) -> Iterator[Any]:
             for one in states.STATES:
                 if one != states.RESET:  # a reader's own
                     state.add_metric([*row, one], float(trust.state == one))
-    yield from (age, verified, version, objects, state)
+    yield from (age, verified, version, objects, state, measured)
 
 
 def _known(value: Optional[float]) -> float:

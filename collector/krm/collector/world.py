@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -17,6 +18,7 @@ from krm.store.keys import Keys, label
 
 PODS, NODES, QUOTAS = "pods", "nodes", "resourcequotas"
 CLAIMS, SLICES = "resourceclaims.resource.k8s.io", "resourceslices.resource.k8s.io"
+log = logging.getLogger("krm")
 
 
 class PodKept(NamedTuple):
@@ -43,16 +45,19 @@ class World:
             Known(
                 database,
                 Keys(cluster, PODS, space),
-                lambda pod: PodKept(pod_facts(pod), pod_state(dict(pod))),
+                lambda pod: PodKept(pod_facts(pod), _told(pod_state(dict(pod)))),
                 stop,
             )
             for space in spaces
         ]
         self.nodes: Known[NodeKept] = Known(
-            database, Keys(cluster, NODES), lambda node: NodeKept(node_facts(node), node_state(dict(node))), stop
+            database,
+            Keys(cluster, NODES),
+            lambda node: NodeKept(node_facts(node), _told(node_state(dict(node)))),
+            stop,
         )
         self._quotas: List[Known[Found]] = [
-            Known(database, Keys(cluster, QUOTAS, space), lambda quota: quota_state(dict(quota)), stop)
+            Known(database, Keys(cluster, QUOTAS, space), lambda quota: _told(quota_state(dict(quota))), stop)
             for space in spaces
         ]
         self._claims: List[Known[Mapping[str, Any]]] = [
@@ -135,6 +140,13 @@ class World:
 
     def _all(self) -> List[Known[Any]]:
         return [*self.pods, self.nodes, *self._quotas, *self._claims, self._slices]
+
+
+def _told(found: Found) -> Found:
+    """The same; what of it could not be read is in the log."""
+    for sentence in found.troubles:
+        log.warning("%s: it is not known", sentence)
+    return found
 
 
 def _values(known: Known[Mapping[str, Any]]) -> List[Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import random
 import socket
@@ -235,6 +236,30 @@ def test_an_endpoint_hangs_is_slow_or_cuts_what_it_says(plain: Kubelets) -> None
     assert abs(len(cut.value.partial) - (cut.value.expected or 0)) <= 1
     with pytest.raises(ValueError):
         plain.fault("node-1", RESOURCE, Fault("unheard of"))
+
+
+def test_requests_that_come_at_once_are_answered_in_their_order(plain: Kubelets) -> None:
+    plain.fault("node-1", RESOURCE, Fault("slow", 0.05))
+    with socket.create_connection(("127.0.0.1", plain.port("node-1")), timeout=5) as line:
+        asked = [RESOURCE, *["/healthz"] * 2000, "/none"]
+        line.sendall("".join("GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path for path in asked).encode())
+        answers = b""
+        while b"404 page not found\n" not in answers:
+            answers += line.recv(65536)
+    first, *rest = answers.split(b"HTTP/1.1 ")[1:]
+    assert first.startswith(b"200")
+    assert [each[:3] for each in rest] == [b"200"] * 2000 + [b"404"]
+
+
+def test_metrics_are_packed_for_who_asks_and_the_summary_never_is(plain: Kubelets) -> None:
+    for path, packed in ((RESOURCE, "gzip"), (CADVISOR, "gzip"), (SUMMARY, None)):
+        connection = http.client.HTTPConnection("127.0.0.1", plain.port("node-1"), timeout=5)
+        connection.request("GET", path, headers={"Accept-Encoding": "gzip"})
+        response = connection.getresponse()
+        body = response.read()
+        assert response.getheader("Content-Encoding") == packed
+        assert (gzip.decompress(body) if packed else body) == plain.page("node-1", path)
+        connection.close()
 
 
 def test_a_killed_kubelet_refuses_ends_what_was_open_and_comes_back(plain: Kubelets) -> None:

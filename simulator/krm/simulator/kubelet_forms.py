@@ -95,10 +95,11 @@ def amount(value: float) -> str:
 
 
 def _braces(found: Labels) -> str:
-    if not found:
-        return ""
-    return "{%s}" % ",".join('%s="%s"' % (name, _escaped(value)) for name, value in found)
+    return "{%s}" % ",".join(map(_label, found)) if found else ""
 
 
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+@lru_cache(maxsize=65536)
+def _label(pair: Tuple[str, str]) -> str:
+    name, value = pair
+    value = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return '%s="%s"' % (name, value)

@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
             if reply is None:
                 return
             if reply.after:
-                asyncio.get_event_loop().call_later(reply.after, self._send, request, reply)
+                asyncio.get_event_loop().call_later(reply.after, self._send_late, request, reply)
             else:
                 self._send(request, reply)
 
@@ -179,8 +179,10 @@ class Connection(asyncio.Protocol):
         if reply.sent is not None or request.headers.get("connection", "").lower() == "close":
             self._transport.close()
         self._busy = False
-        if self._waiting:
-            self._next()
+
+    def _send_late(self, request: Request, reply: Reply) -> None:
+        self._send(request, reply)
+        self._next()
 
 
 def _request(head: bytes) -> Request:

@@ -4,109 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 import pytest
-from krm.model.kinds import Kind, Resource
-from krm.model.measures import Silence
-from krm.model.records import Envelope
-from krm.model.served import pack_facts
 from krm.server.attributes import of_resource
-from krm.server.catalog import Catalog
 from krm.server.identity import Attributes, Open, User
 from krm.server.kept import Kept
 from krm.server.kubernetes import KubernetesApi
 from krm.server.paths import target
-from krm.server.replica import Replica
 from krm.server.serving import Serving
 from krm.server.statuses import ApiError
 from krm.server.tokenfile import may, parse
-from krm.server.web import Answer, Request
-from krm.store.latest_reader import Packed
-from krm.store.read import SnapshotData, Token
-from server.measurements import measured, pod, state, turn_of
-from server.replicas import PODS, head, loaded
-from server.replicas import pod as object_of
+from server.measured_api import (
+    BASE,
+    answer,
+    asked,
+    catalog_of,
+    get,
+    names,
+    pods_of,
+    refusal,
+    turn,
+)
 
-BASE = "/apis/metrics.k8s.io/v1beta1"
-NODES = Resource(Kind("nodes", ""), "v1", "Node", False, "node", ("no",), ())
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
-
-
-def pods_of(*more: Envelope) -> Replica:
-    running = [object_of(key, number, labels) for number, (key, labels) in enumerate(_PODS, 5)]
-    found = loaded(*running, object_of("shop/pending", 50, phase="Pending"), *more)
-    found.told(head(100, facts=pack_facts(PODS, {"major": "1"})))
-    return found
-
-
-_PODS = (("kube-system/dns", ""), ("shop/bare", ""), ("shop/web-0", "app=web"), ("shop/web-1", "app=web,z=1"))
-
-
-def nodes_of() -> Replica:
-    replica = Replica("nodes")
-    objects = {f"/{name}": Envelope("5", name, b"", 1.0, b'{"zone":"a"}', (), b"{}") for name in ("n-1", "n-2")}
-    replica.load(SnapshotData(Token("n", 1), head(100), 10.0, objects))
-    replica.told(head(100, facts=pack_facts(NODES, {"major": "1"})))
-    return replica
-
-
-def turn(**more: Any) -> Packed:
-    web = pod("web-0", {"app": [measured(250.0, 64.0 * 2**20)], "side": [measured(1.0, 10.0 * 2**20)]})
-    pods = {
-        "kube-system": [pod("dns", {"dns": [measured(123.4567, 12345678.0)]})],
-        "shop": [web, pod("web-1", {"app": [measured(1500.0, 2.0**30)]}), pod("pending", {"c": [measured(1, 1)]})],
-    }
-    return turn_of(pods, {"n-1": [measured(2000.0, 2.0**33)]}, state(**more))
-
-
-def catalog_of(found: Optional[Packed], *replicas: Replica, age: float = 0.0) -> Catalog:
-    """`age`: seconds since the collector wrote."""
-    catalog = Catalog("c")
-    for replica in replicas or (pods_of(), nodes_of()):
-        catalog.add(replica)
-    beat = 10.0 if found is None or found.collector is None else found.collector.beat
-    catalog.newest.told(found, beat + age - time.monotonic())
-    return catalog
-
-
-def asked(path: str, method: str = "GET", accept: str = "") -> Request:
-    path, _, query = path.partition("?")
-    rows = [(b"accept", accept.encode())] if accept else []
-    scope = {"method": method, "path": path, "headers": rows, "query_string": query.encode()}
-    return Request(scope, path)
-
-
-def answer(catalog: Catalog, path: str, gate: Optional[Open] = None, accept: str = "") -> Answer:
-    api = KubernetesApi(Serving(catalog, Kept(1 << 20), lambda _: 12.0), gate or Open())
-    found = asyncio.run(api.answer(asked(path, accept=accept)))
-    assert isinstance(found, Answer)
-    return found
-
-
-def get(path: str, accept: str = "") -> Any:
-    found = answer(catalog_of(turn()), path, accept=accept)
-    assert found.status == 200, found.body
-    return json.loads(found.body)
-
-
-def refusal(path: str, catalog: Optional[Catalog] = None, accept: str = "") -> Tuple[int, str, Any]:
-    """Code, message and details."""
-    try:
-        found = answer(catalog or catalog_of(turn()), path, accept=accept)
-    except ApiError as error:
-        return error.code, error.message, error.details
-    body = json.loads(found.body)
-    return found.status, body["message"], body.get("details")
-
-
-def warned(found: Answer) -> str:
-    return "\n".join(value for name, value in found.headers if name == "Warning")
-
-
-def names(path: str) -> Sequence[str]:
-    return [one["metadata"]["name"] for one in get(path)["items"]]
 
 
 @pytest.mark.parametrize(
@@ -323,75 +244,3 @@ def test_a_token_file_can_give_what_the_pods_of_one_namespace_use_alone() -> Non
     assert allowed(f"{BASE}/namespaces/shop/pods/web-0")
     others = (f"{BASE}/pods", f"{BASE}/nodes", f"{BASE}/namespaces/other/pods", "/api/v1/namespaces/shop/pods")
     assert not any(map(allowed, others))
-
-
-# What it is worth
-
-
-def test_an_answer_says_how_old_it_is() -> None:
-    found = answer(catalog_of(turn(), age=4.0), f"{BASE}/nodes")
-    assert dict(found.headers)["Krm-State"] == "live"
-    assert warned(found) == ""
-
-
-def test_measurements_that_are_late_are_shown_with_a_warning() -> None:
-    found = answer(catalog_of(turn(), age=31.0), f"{BASE}/nodes")
-    assert dict(found.headers)["Krm-State"] == "stale"
-    assert "the measurements are 31 s old" in warned(found)
-
-
-@pytest.mark.parametrize("path", [f"{BASE}/nodes", f"{BASE}/namespaces/shop/pods/web-0", f"{BASE}/nodes/none"])
-def test_measurements_that_are_old_are_not_shown(path: str) -> None:
-    code, said, _ = refusal(path, catalog_of(turn(), age=61.0))
-    assert (code, "the newest are 61 s old" in said) == (503, True)
-    assert answer(catalog_of(turn(), age=61.0), BASE).status == 200  # the group has not gone
-
-
-def test_nodes_that_give_no_data_are_told() -> None:
-    silence = Silence("node n-2", "kubelet/resource", "connection refused", 1.0)
-    found = catalog_of(turn(nodes=(1, 2), silences=[silence]))
-    assert "measured are 1 of 2 nodes" in warned(answer(found, f"{BASE}/nodes"))
-    assert "not all nodes" in warned(answer(found, f"{BASE}/namespaces/shop/pods"))
-    assert "connection refused" in warned(answer(found, f"{BASE}/nodes/n-2"))
-
-
-def test_containers_that_lack_values_are_told() -> None:
-    some = pod("web-0", {"app": [measured(250.0, 64.0)]}, lacks=["side"])
-    found = catalog_of(turn_of({"shop": [some]}, collector=state()))
-    assert "krm.io/lacks" in warned(answer(found, f"{BASE}/pods"))
-    assert "side" in warned(answer(found, f"{BASE}/namespaces/shop/pods/web-0"))
-    assert warned(answer(found, f"{BASE}/namespaces/kube-system/pods")) == ""
-    assert warned(answer(found, f"{BASE}/pods?labelSelector=z")) == ""
-
-
-def test_a_pod_that_took_the_name_of_another_does_not_take_its_values() -> None:
-    def found(uid: str) -> Catalog:
-        return catalog_of(turn_of({"shop": [pod("web-0", {"app": [measured(1.0, 1.0)]}, uid)]}, collector=state()))
-
-    path = f"{BASE}/namespaces/shop/pods/web-0"
-    assert answer(found("uid-shop/web-0"), path).status == 200
-    assert answer(found(""), path).status == 200
-    assert answer(found("another"), path).status == 404
-    assert json.loads(answer(found("another"), f"{BASE}/pods").body)["items"] == []
-
-
-def test_a_new_turn_and_a_new_label_are_seen_at_once() -> None:
-    replica = pods_of()
-    catalog = catalog_of(turn(), replica, nodes_of())
-    api = KubernetesApi(Serving(catalog, Kept(1 << 20), lambda _: 12.0), Open())
-
-    def listed() -> Any:
-        found = asyncio.run(api.answer(asked(f"{BASE}/pods")))
-        assert isinstance(found, Answer)
-        return json.loads(found.body)["items"]
-
-    assert len(listed()) == 3
-    catalog.newest.told(
-        turn_of({"shop": [pod("web-0", {"app": [measured(7, 7)]})]}, collector=state(turn=2)),
-        10.0 - time.monotonic(),
-    )
-    assert [one["containers"][0]["usage"]["cpu"] for one in listed()] == ["7m"]
-    assert "labels" in listed()[0]["metadata"]
-    replica.objects["shop/web-0"] = object_of("shop/web-0", 60, "app=new")
-    replica.token, replica.rv = Token("n", 2), "101"
-    assert listed()[0]["metadata"]["labels"] == {"app": "new"}

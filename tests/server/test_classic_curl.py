@@ -21,6 +21,7 @@ from krm.collector.endpoint import Server as Endpoint
 from krm.model.measures import Covers, Sample, Subject
 from krm.server import listening
 from krm.store.connect import connect
+from krm.store.history.asked import NoHistory
 from krm.store.history.local import LocalHistory
 from krm.store.latest import CollectorState
 from krm.store.latest_writer import LatestWriter, Turn
@@ -203,6 +204,39 @@ def test_a_process_reads_the_collectors_history(pods: KeptCluster, tmp_path: Pat
     finally:
         endpoint.close()
         history.close()
+
+
+class Stuck:
+    """A history that never answers."""
+
+    def __init__(self) -> None:
+        self.asked, self.free = threading.Event(), threading.Event()
+
+    def range(self, _: Any) -> Any:
+        self.asked.set()
+        self.free.wait(60)
+        raise NoHistory("it was stuck")
+
+    totals = range
+
+
+def test_a_history_that_does_not_answer_keeps_no_server_from_ending(pods: KeptCluster, tmp_path: Path) -> None:
+    stuck, token = Stuck(), tmp_path / "token"
+    token.write_text("of the collector")
+    endpoint = Endpoint(stuck, None, "of the collector", certificate.made(), ("127.0.0.1", 0))
+    tell_history(pods, endpoint.address, endpoint.digest)
+    environment = {"API_USERNAME": "sifac", "API_PASSWORD": "hunter2", "KRM_HISTORY_TOKEN_FILE": str(token)}
+    try:
+        with running(pods, environment=environment) as server:
+            connection = server.connection()
+            connection.request("POST", "/api/uptime", "{}", {"X-USERNAME": "sifac", "X-PASSWORD": "hunter2"})
+            assert stuck.asked.wait(20)
+            server.process.terminate()
+            assert server.process.wait(10) == 0  # 5 s are promised, where nothing else runs
+            connection.close()
+    finally:
+        stuck.free.set()
+        endpoint.close()
 
 
 def tell_history(kept: KeptCluster, address: str, digest: str) -> None:

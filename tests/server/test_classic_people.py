@@ -7,6 +7,7 @@ from typing import Any, Dict, List
 import pytest
 from krm.server import classic
 from krm.server.accounts import Accounts, TooBusy, Unreadable
+from krm.server.threads import Full
 from server.classic_bench import CPU, RIGHT, Bench, is_error
 
 
@@ -55,7 +56,10 @@ def test_requests_of_an_account_are_bounded_wherever_they_come_from(bench: Bench
 
 
 def test_requests_that_wait_for_the_history_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench.classic._open = classic.THREADS + classic.WAITING
+    async def full(*_: Any) -> None:
+        raise Full
+
+    monkeypatch.setattr(bench.classic._threads, "run", full)
     got = bench.post()
     assert (got.status, got.json()["code"], got.headers["retry-after"]) == (429, 429, "1")
 

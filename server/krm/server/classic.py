@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from krm.model import times
@@ -24,6 +23,7 @@ from krm.server.classic_rows import Found
 from krm.server.identity import User
 from krm.server.limits import CLOSE
 from krm.server.rates import Buckets, network
+from krm.server.threads import Full, Threads
 from krm.server.trusted import warning_header
 from krm.server.web import Answer, Header, Request
 from krm.store.history.asked import History, NoHistory, TooMuch
@@ -90,13 +90,11 @@ class Classic:
         self._history, self._accounts, self._clock = history, accounts, clock
         self._guesses = Buckets(GUESSES, GUESS_EVERY, monotonic)
         self._requests = Buckets(REQUESTS, REQUEST_EVERY, monotonic)
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="classic")
-        self._open = 0
+        self._threads = Threads("classic", THREADS, WAITING)
         self._trouble = ""  # the newest reason why there was no history
 
     def close(self) -> None:
-        """Takes no more; what runs may end by itself."""
-        self._pool.shutdown(wait=False)
+        """Takes no more."""
         self._accounts.close()
 
     async def answer(self, request: Request) -> Answer:
@@ -156,18 +154,14 @@ class Classic:
         return found
 
     async def _read(self, question: Asked, allowed: Optional[Tuple[str, ...]]) -> _Read:
-        if self._open >= THREADS + WAITING:
-            raise _later(1.0)
-
         def run() -> _Read:
             found = classic_rows.read(self._history, question, allowed)
             return _Read(found, classic_rows.text(found))
 
-        self._open += 1
-        running = asyncio.get_running_loop().run_in_executor(self._pool, run)
-        running.add_done_callback(self._done)
         try:
-            read = await asyncio.wait_for(asyncio.shield(running), READ_WITHIN)
+            read = await self._threads.run(run, READ_WITHIN)
+        except Full:
+            raise _later(1.0) from None
         except TooMuch as error:
             raise _Refused(400, str(error)) from None
         except (NoHistory, asyncio.TimeoutError) as error:
@@ -175,11 +169,6 @@ class Classic:
             raise _Refused(500, "Can't connect to influxdb") from None
         self._trouble = ""
         return read
-
-    def _done(self, running: asyncio.Future[_Read]) -> None:
-        self._open -= 1
-        if not running.cancelled() and running.exception() is not None:
-            log.debug("a read of the history: %s", running.exception())
 
     def _tell(self, why: str) -> None:
         """Once a reason: whoever asks each second must not fill the log."""

@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     for item in items:
         if PLANES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.controlplane)
-        if "node" in getattr(item, "fixturenames", ()) or HERE / "node" in Path(str(item.path)).parents:
+        if "node_plane" in getattr(item, "fixturenames", ()) or HERE / "node" in Path(str(item.path)).parents:
             item.add_marker(pytest.mark.node)
         if item.get_closest_marker("controlplane") or HERE / "controlplane" in Path(str(item.path)).parents:
             item.add_marker(pytest.mark.xdist_group("controlplane"))

@@ -16,6 +16,8 @@ from controlplane.plane import ControlPlane
 from node import machine
 from node.real import USERS, Node, missing
 
+COLLECTOR = "krm-collector"  # may nothing until it is granted
+
 
 @pytest.fixture(scope="module")
 def node_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
@@ -26,7 +28,8 @@ def node_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlan
             pytest.fail(lack, pytrace=False)
         pytest.skip(lack)
     flags = metrics_server.aggregation_flags(tmp_path_factory.mktemp("aggregation"))
-    yield from running_plane(users={**USERS, **metrics_server.USERS}, apiserver_flags=flags)
+    users = {**USERS, **metrics_server.USERS, COLLECTOR: ()}
+    yield from running_plane(users=users, apiserver_flags=flags)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def open_client(args: argparse.Namespace, name: str = "krm-cli") -> Client:
         chosen.url or None,
         args.cluster or chosen.cluster or None,
         name,
-        token=_token(chosen.token_file),
+        token=read_token(chosen.token_file),
         ca=chosen.ca,
         kubeconfig=chosen.kubeconfig,
         # Beside a kubeconfig that was typed --context is one of that file, as kubectl has it.
@@ -54,7 +54,7 @@ def _place(args: argparse.Namespace) -> Optional[Context]:
     return None if os.environ.get("KRM_REDIS") and not getattr(args, "place", None) else _context(args)
 
 
-def _token(path: str) -> str:
+def read_token(path: str) -> str:
     """The token in a file; '' without one. Raises BadRequest, which never shows what is in it."""
     if not path:
         return ""

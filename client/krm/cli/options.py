@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any, Dict, NoReturn, Tuple
 
+from krm.model.measures import LEVELS
+
 # Subcommand -> the module whose run(args) does it.
 COMMANDS: Dict[str, str] = {
     "get": "krm.cli.get",
@@ -14,6 +16,7 @@ COMMANDS: Dict[str, str] = {
     "diff": "krm.cli.diff",
     "explain-trust": "krm.cli.explain",
     "doctor": "krm.cli.doctor",
+    "export": "krm.cli.export",
     "up": "krm.cli.up",
     "config": "krm.cli.config",
     "completion": "krm.cli.completion",
@@ -244,6 +247,22 @@ def _doctor(top: Parser, commands: Any, name: str) -> None:
     _where(command, contexts=False)
 
 
+def _export(top: Parser, commands: Any, name: str) -> None:
+    command = _command(top, commands, name, "write measurements to a Parquet file, for DuckDB, Spark or pandas")
+    command.add_argument("file", metavar="FILE", help="the file; it is there once it is whole")
+    command.add_argument("--metric", metavar="NAME", required=True, help="e.g. cpu/usage_rate (docs/metrics.md)")
+    command.add_argument("--level", choices=LEVELS, default="pod", help="of what (default: pod)")
+    moment = "RFC 3339, a date (its midnight, UTC), or a span ago (24h)"
+    command.add_argument("--begin", metavar="TIME", default="24h", help=f"{moment} (default: 24h)")
+    command.add_argument("--end", metavar="TIME", default="0s", help="the same, exclusive (default: now)")
+    command.add_argument("--totals", action="store_true", help="sums over the whole time instead of points")
+    command.add_argument("--every", metavar="SPAN", type=duration, help="sums over each 1h, 24h ... of it")
+    command.add_argument("-n", "--namespace", metavar="NS", default="", help="this namespace (default: all)")
+    command.add_argument("--history", metavar="URL", help="influxdb:// or victoriametrics:// (docs/history.md)")
+    command.add_argument("--history-token-file", metavar="FILE", help="token of the collector's history")
+    _where(command, contexts=False)
+
+
 def _up(top: Parser, commands: Any, name: str) -> None:
     command = _command(top, commands, name, "run everything for one cluster, or several, on this machine")
     source = command.add_argument_group("which cluster")
@@ -315,6 +334,7 @@ _ADDERS = (
     ("diff", _diff),
     ("explain-trust", _explain),
     ("doctor", _doctor),
+    ("export", _export),
     ("up", _up),
     ("config", _config),
     ("completion", _completion),

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from krm.store.errors import BadUrl
 from krm.store.history.asked import History, Recorder
-from krm.store.history.external import ExternalHistory
+from krm.store.history.external import ExternalHistory, ExternalReader, Store
 from krm.store.history.influx import Influx
 from krm.store.history.local import LocalHistory
 from krm.store.history.place import VICTORIA, is_remote, parse_place
@@ -30,8 +30,7 @@ def history_of(url: str, folder: Path) -> Kept:
     Raises BadUrl with a sentence; of a file what LocalHistory raises.
     """
     if is_remote(url):
-        place = parse_place(url)
-        return ExternalHistory(Victoria(place) if place.how == VICTORIA else Influx(place), folder)
+        return ExternalHistory(_store(url), folder)
     path = url
     if url.startswith(_SQLITE):
         path = url[len(_SQLITE) :]
@@ -42,3 +41,15 @@ def history_of(url: str, folder: Path) -> Kept:
     if not path or "\0" in path:
         raise BadUrl("the history's path is empty, or holds a character that no path has")
     return LocalHistory(path)
+
+
+def reader_of(url: str) -> History:
+    """Of a store elsewhere alone: a file is the collector's, and is read through it. Raises BadUrl."""
+    if not is_remote(url):
+        raise BadUrl("a history's file is read through its collector; here go influxdb:// and victoriametrics://")
+    return ExternalReader(_store(url))
+
+
+def _store(url: str) -> Store:
+    place = parse_place(url)
+    return Victoria(place) if place.how == VICTORIA else Influx(place)

@@ -65,40 +65,11 @@ class Store(Protocol):
         ...
 
 
-class ExternalHistory:
-    """History and Recorder over one store."""
+class ExternalReader:
+    """History over one store."""
 
-    def __init__(self, store: Store, folder: Path, most: int = spool.MOST, pause: float = PAUSE) -> None:
-        """folder: where what waits lies, in one of its own; most: bytes; pause: seconds, see Sender."""
-        self.name = store.name
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._shares = Shares()
-        self._unwritable = 0
-        self._resumed = False
-        own = hashlib.blake2b(store.address.encode(), digest_size=8).hexdigest()
-        self._sender = Sender(
-            _Lines(store, self._complaints), lambda: spool.Spool(folder / f"spool-{own}", most), pause
-        )
-
-    # Recorder -----------------------------------------------------------------------------------
-
-    def record(self, samples: Sequence[Sample], now: float) -> None:
-        """As Recorder has it."""
-        self._sender.offer(lambda: self._packed(self._of_turn(samples, now)))
-
-    def write_points(self, points: Sequence[lines.Point]) -> None:
-        """Points that are no samples, by the same way."""
-        self._sender.offer(lambda: self._packed(points))
-
-    def health(self) -> List[str]:
-        """As Recorder has it."""
-        return self._sender.health()
-
-    def close(self, drain: float = DRAIN) -> None:
-        """What was recorded is with the store, or on the disk; it takes at most `drain` seconds."""
-        self._sender.close(drain)
-
-    # History ------------------------------------------------------------------------------------
 
     def range(self, query: Query) -> Ranged:
         """As History has it, for as long as the store keeps points."""
@@ -140,8 +111,6 @@ class ExternalHistory:
         newest = max((total.last for total in totals), default=None)
         return Totalled(totals, Extent(query.begin, query.end, oldest, newest))
 
-    # Parts --------------------------------------------------------------------------------------
-
     @staticmethod
     def _narrowed(query: Query) -> Query:
         """`allowed` are the namespaces to look into, and None only where all are."""
@@ -153,6 +122,38 @@ class ExternalHistory:
         """The store was asked for nothing else; what another wrote into it may be anything."""
         known = query.allowed is None or subject.namespace in query.allowed
         return known and subject.level == query.level and matches(subject, query)
+
+
+class ExternalHistory(ExternalReader):
+    """History and Recorder over one store."""
+
+    def __init__(self, store: Store, folder: Path, most: int = spool.MOST, pause: float = PAUSE) -> None:
+        """folder: where what waits lies, in one of its own; most: bytes; pause: seconds, see Sender."""
+        self.name = store.name
+        super().__init__(store)
+        self._shares = Shares()
+        self._unwritable = 0
+        self._resumed = False
+        own = hashlib.blake2b(store.address.encode(), digest_size=8).hexdigest()
+        self._sender = Sender(
+            _Lines(store, self._complaints), lambda: spool.Spool(folder / f"spool-{own}", most), pause
+        )
+
+    def record(self, samples: Sequence[Sample], now: float) -> None:
+        """As Recorder has it."""
+        self._sender.offer(lambda: self._packed(self._of_turn(samples, now)))
+
+    def write_points(self, points: Sequence[lines.Point]) -> None:
+        """Points that are no samples, by the same way."""
+        self._sender.offer(lambda: self._packed(points))
+
+    def health(self) -> List[str]:
+        """As Recorder has it."""
+        return self._sender.health()
+
+    def close(self, drain: float = DRAIN) -> None:
+        """What was recorded is with the store, or on the disk; it takes at most `drain` seconds."""
+        self._sender.close(drain)
 
     def _of_turn(self, samples: Sequence[Sample], now: float) -> Iterator[lines.Point]:
         self._resume(now)

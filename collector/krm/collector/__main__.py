@@ -29,9 +29,12 @@ from krm.stage.runner import Maker
 from krm.stage.settings import parse_flag, parse_names, setting
 from krm.stage.start import main
 from krm.store.connect import Database
+from krm.store.errors import BadUrl
+from krm.store.history.asked import Recorder
 from krm.store.history.backup import copied
 from krm.store.history.chosen import Kept, history_of
 from krm.store.history.local import LocalHistory
+from krm.store.history.outlets import Outward, Several, otlp, remote_write
 from krm.store.history.summing import Summing
 from krm.store.latest_writer import LatestWriter
 
@@ -79,6 +82,8 @@ class Settings(Credentials, Process):
         "Where the history is kept: a file, made where it is missing; influxdb://, influxdb2:// or "
         "victoriametrics:// (docs/history.md); none. Without one: that of INFLUXDB_HOST, else none.",
     )
+    remote_write: str = setting("", "URL that what is measured is sent to as Prometheus remote write, too.")
+    otlp: str = setting("", "URL that it is sent to as OTLP over HTTP, too.")
     history_spool: str = setting("", "Folder in which writes to such a database wait while it is away.")
     history_address: str = setting("127.0.0.1", "Address that the history is served at, to krm alone.")
     history_port: int = setting(0, "Its port; 0 = any that is free: readers find it in Redis.", int)
@@ -114,9 +119,13 @@ class Keeping:
     ) -> None:
         """Raises NoHistory, OSError, BadUrl: the runner tries again."""
         self._history = _opened(settings)
-        self._recording = None if self._history is None else Recording(self._history)
+        self._outward: List[Outward] = []
+        self._recording: Optional[Recording] = None
         self._server: Optional[Server] = None
         try:
+            self._outward = _outward(settings)
+            recorders: List[Recorder] = [*([] if self._history is None else [self._history]), *self._outward]
+            self._recording = Recording(Several(recorders)) if recorders else None
             if self._history is not None and token:
                 self._server = _served(settings, self._history, token)
             served = (
@@ -148,6 +157,8 @@ class Keeping:
             self._recording.close()
         if self._history is not None:
             self._history.close()
+        for one in self._outward:
+            one.close(1.0)
 
 
 def _opened(settings: Settings) -> Optional[Kept]:
@@ -155,6 +166,19 @@ def _opened(settings: Settings) -> Optional[Kept]:
     if url == NO_HISTORY:
         return None
     return history_of(url, Path(settings.history_spool or "."))
+
+
+def _outward(settings: Settings) -> List[Outward]:
+    """Whom it is told beside the history. Raises BadUrl."""
+    wanted = [(remote_write, settings.remote_write), (otlp, settings.otlp)]
+    made: List[Outward] = []
+    try:
+        made.extend(make(url) for make, url in wanted if url)
+    except BadUrl:
+        for one in made:
+            one.close(0.0)
+        raise
+    return made
 
 
 def _served(settings: Settings, history: Kept, token: str) -> Server:

@@ -17,6 +17,8 @@ import pytest
 from krm.model.measures import Sample, Subject
 from krm.store.errors import BadUrl
 from krm.store.history import outlets
+from krm.store.history.asked import Query
+from krm.store.history.local import LocalHistory
 from redis_servers import until
 
 WEB = Subject("shop", 'web "0"\\\n', "u", "app", "n1")
@@ -161,3 +163,16 @@ def test_a_missing_library_is_a_sentence(make: Any, extra: str, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(BadUrl, match=rf"pip install 'krm\[{extra}\]'"):
         make("http://127.0.0.1:1/x")
+
+
+def test_beside_a_history_others_are_told_the_same(receiver: int, tmp_path: Path) -> None:
+    history = LocalHistory(str(tmp_path / "history.db"))
+    outlet = outlets.otlp(f"http://127.0.0.1:{receiver}/v1/metrics", pause=0.05)
+    several = outlets.Several([history, outlet])
+    several.record(samples(1700000000.0), 1700000000.0)
+    until("it is there", lambda: Receiver.got)
+    asked = Query("cpu/usage_rate", "container", 1700000000 - 60, 1700000000 + 60)
+    assert [one.maximum for one in history.totals(asked).totals] == [12.5]
+    assert len(several.health()) == len(history.health()) + len(outlet.health())
+    outlet.close()
+    history.close()

@@ -18,6 +18,7 @@ from krm.model.measures import Sample, Subject
 from krm.model.metrics import COUNTER, TABLE
 from krm.model.release import VERSION
 from krm.store.errors import BadUrl
+from krm.store.history.asked import Recorder
 from krm.store.history.lines import SUBJECT_TAGS, TYPES
 from krm.store.history.sending import DRAIN, PASSING, PAUSE, InMemory, Never, NotNow, Sender
 from krm.store.url import masked
@@ -104,6 +105,22 @@ class Outward:
                 some = []
         if some:
             yield some
+
+
+class Several:
+    """A Recorder in front of several: a history, and others that are told beside it."""
+
+    def __init__(self, recorders: Sequence[Recorder]) -> None:
+        self._recorders = recorders
+
+    def record(self, samples: Sequence[Sample], now: float) -> None:
+        """As Recorder has it, to each."""
+        for one in self._recorders:
+            one.record(samples, now)
+
+    def health(self) -> List[str]:
+        """Of each."""
+        return [said for one in self._recorders for said in one.health()]
 
 
 class Ear(logging.Handler):

@@ -12,7 +12,8 @@ import sys
 import warnings
 from typing import List, NoReturn, Optional, Sequence, Tuple
 
-from krm.cli.options import COMMANDS, STAGES, Parser, build_parser
+from krm.cli.grammar import Parser
+from krm.cli.options import COMMANDS, STAGES, build_parser
 from krm.cli.terminal import say, survive_any_locale
 
 COMPLETE = "__complete"  # what a shell's completion calls

@@ -20,6 +20,7 @@ from krm.client.direct import told
 from krm.client.directory import Directory
 from krm.client.errors import BadRequest
 from krm.client.locate import Place, locate
+from krm.client.measuring import Measuring
 from krm.client.moments import Moment
 from krm.client.names import resolve
 from krm.client.objects import Difference, KubernetesObject
@@ -47,11 +48,14 @@ def connect(
     ca: str = "",
     kubeconfig: str = "",
     context: str = "",
+    history_token_file: str = "",
 ) -> Client:
     """Reaches Redis, or a krm server, and finds the cluster there.
 
     url: of Redis, or http(s):// of a server; default KRM_REDIS, else the `krm up` of this machine. cluster:
     default KRM_CLUSTER, else the only one in that Redis, or the server's first. name: shown in Redis' CLIENT LIST.
+    history_token_file: of the token that opens the history of measurements; default KRM_HISTORY_TOKEN_FILE, else
+    that of the `krm up` of this machine.
     Of a server: token (bearer), ca (PEM file, default the system's), or a kubeconfig (path) and a context of it.
     Raises Unreachable, Refused, UnknownCluster, BadRequest (the URL), Nowhere.
     """
@@ -64,14 +68,16 @@ def connect(
         raise BadRequest("token, ca and context are for a krm server (https://...); Redis' own stand in its URL")
     with told():
         database = store.connect(place.url, name=name)
-    return Client(Directory(database, place.cluster, place.pipelines))
+    return Client(
+        Directory(database, place.cluster, place.pipelines), history_token_file or place.history_token_file
+    )
 
 
-class Client:
+class Client(Measuring):
     """One cluster. Built by `connect`."""
 
-    def __init__(self, directory: Source) -> None:
-        self.directory = directory
+    def __init__(self, directory: Source, history_token_file: str = "") -> None:
+        super().__init__(directory, history_token_file)
         self._pipelines = Pipelines(directory)
 
     def __enter__(self) -> Client:
@@ -82,6 +88,7 @@ class Client:
 
     def close(self) -> None:
         """Ends the sockets."""
+        super().close()
         self._pipelines.close()
         self.directory.close()
 

@@ -44,14 +44,14 @@ def objects_frame(
     kind: str, objects: Sequence[KubernetesObject], columns: Mapping[str, str], package: str = ""
 ) -> Any:
     """A row an object. package: pandas or polars, '' = what is installed. Raises NeedsPackage, BadObject."""
-    build = _builder(package)
+    build = builder(package)
     paths = _paths(columns)
     return build([object_row(kind, obj, paths) for obj in objects], column_types(kind, paths))
 
 
 def changes_frame(kind: str, changes: Sequence[Change], columns: Mapping[str, str], package: str = "") -> Any:
     """A row a change. Raises as `objects_frame`."""
-    build = _builder(package)
+    build = builder(package)
     paths = _paths(columns)
     rows = [{**_change_row(change), **object_row(kind, change.object, paths)} for change in changes]
     return build(rows, {**_CHANGE_TYPES, **column_types(kind, paths)})
@@ -142,7 +142,8 @@ def _size(text: Optional[str]) -> Optional[float]:
         return None
 
 
-def _builder(package: str) -> Callable[[List[Row], Types], Any]:
+def builder(package: str) -> Callable[[List[Row], Types], Any]:
+    """What makes a frame of rows and their columns' types. Raises NeedsPackage, BadRequest."""
     if package and package not in _PACKAGES:
         raise BadRequest(f"{package!r} is neither pandas nor polars")
     for name in (package,) if package else _PACKAGES:

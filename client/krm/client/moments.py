@@ -43,6 +43,17 @@ def parse_moment(moment: Moment, now: float) -> Union[Token, float]:
     return token._replace(version=token.version + 1) if inside else token
 
 
+def span(text: str) -> float:
+    """`5m` -> 300 seconds, above 0. Raises BadRequest."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    if not seconds > 0:
+        raise BadRequest(f"{text!r} is no time at all")
+    return seconds
+
+
 def parse_place(text: str) -> Tuple[Token, int]:
     """A watch's token -> the last version taken in whole, and the changes taken of the next. Raises BadRequest."""
     whole, plus, inside = text.partition("+")

@@ -1,0 +1,153 @@
+"""Reads of measurements: the newest ones from Redis, the past from the collector's history."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from krm.client.direct import told
+from krm.client.directory import Directory
+from krm.client.errors import BadRequest, KrmError
+from krm.client.moments import Moment, parse_moment
+from krm.client.source import Source
+from krm.client.usage import CPU, MEMORY, Usage, Used, level_of, span_of, usage_of
+from krm.model.measures import NAMESPACE, NODE
+from krm.store.connect import Database
+from krm.store.history.asked import Extent, NoHistory, Query, Series, Total
+from krm.store.history.collected import Collected
+from krm.store.history.remote import RemoteHistory
+from krm.store.history.wire import BadQuery
+from krm.store.latest import Latest
+from krm.store.latest_reader import LatestReader
+
+TOKEN_FILE = "KRM_HISTORY_TOKEN_FILE"  # noqa: S105 (the name of a variable)
+MAX_TOKEN = 64 * 1024  # bytes
+SPANNED = (CPU, MEMORY)
+
+
+class NoMeasurements(KrmError):
+    """There is no history, or none that can be read from here; the sentence says why."""
+
+
+class Points(NamedTuple):
+    """Points of the last day, 15 s each. A gap is NaN. `extent`: what the answer rests on."""
+
+    series: List[Series]
+    extent: Extent
+
+    def to_dataframe(self, package: str = "") -> Any:
+        """A row a point. package: pandas or polars, '' = what is installed. Raises NeedsPackage."""
+        from krm.client.measured_frames import points_frame
+
+        return points_frame(self.series, package)
+
+
+class Totals(NamedTuple):
+    """Sums over the asked time, a subject each; units as krm.model.metrics has them."""
+
+    totals: List[Total]
+    extent: Extent
+
+    def to_dataframe(self, package: str = "") -> Any:
+        """A row a subject. Raises NeedsPackage."""
+        from krm.client.measured_frames import totals_frame
+
+        return totals_frame(self.totals, package)
+
+
+class Measurements:
+    """Of one cluster. Not for several threads."""
+
+    def __init__(self, database: Database, cluster: str, token_file: str = "") -> None:
+        """token_file: of the token that opens the history; '' = KRM_HISTORY_TOKEN_FILE."""
+        self._reader = LatestReader(database, cluster)
+        self._place = Collected(database, cluster)
+        self._token_file = token_file or os.environ.get(TOKEN_FILE, "")
+
+    def usage(self, what: str, namespace: Optional[str], name: str, window: Optional[float]) -> Usage:
+        """what: pods, containers, namespaces, nodes. window: seconds, None = now alone. Raises KrmError."""
+        level = level_of(what)
+        latest = self._latest(() if level == NODE else None if namespace is None else (namespace,))
+        found = usage_of(latest, level, name)
+        if window is None:
+            return found
+        query = Query(CPU, level, found.now - window, found.now, namespace=namespace or "")
+        if name:
+            query = _of(query, name)
+        return replace(found, rows=tuple(self._spanned(found.rows, query)))
+
+    def points(self, query: Query) -> Points:
+        """Raises NoMeasurements, BadRequest."""
+        return Points(*self._asked("range", query))
+
+    def totals(self, query: Query) -> Totals:
+        """Raises NoMeasurements, BadRequest."""
+        return Totals(*self._asked("totals", query))
+
+    def now(self) -> float:
+        """Redis' clock, Unix seconds."""
+        with told():
+            return self._reader.beat().now
+
+    def close(self) -> None:
+        """Ends the socket."""
+        self._reader.close()
+
+    def _latest(self, namespaces: Optional[Sequence[str]]) -> Latest:
+        with told():
+            return self._reader.read(namespaces)
+
+    def _spanned(self, rows: Sequence[Used], query: Query) -> List[Used]:
+        by_subject: Dict[Tuple[str, str, str], Dict[str, Any]] = {}
+        for metric in SPANNED:
+            for series in self.points(query._replace(metric=metric)).series:
+                span = span_of(series.values)
+                if span is not None:
+                    subject = series.subject
+                    key = (subject.namespace, subject.pod or subject.namespace or subject.node, subject.container)
+                    by_subject.setdefault(key, {})[metric] = span
+        return [replace(row, spans=by_subject.get((row.namespace, row.name, row.container), {})) for row in rows]
+
+    def _asked(self, how: str, query: Query) -> Any:
+        history = RemoteHistory(self._place, _token(self._token_file))
+        try:
+            return getattr(history, how)(query)
+        except BadQuery as error:
+            raise BadRequest(str(error)) from None
+        except NoHistory as error:
+            raise NoMeasurements(str(error)) from None
+
+
+def open_measurements(source: Source, token_file: str) -> Measurements:
+    """Raises BadRequest where the source is a server."""
+    if not isinstance(source, Directory):
+        raise BadRequest(
+            "measurements are read from Redis: name it (redis://...), or ask this server's metrics.k8s.io, "
+            "as kubectl top does"
+        )
+    return Measurements(source.database, source.cluster, token_file)
+
+
+def _of(query: Query, name: str) -> Query:
+    if query.level == NODE:
+        return query._replace(node=name)
+    return query._replace(namespace=name) if query.level == NAMESPACE else query._replace(pod=name)
+
+
+def query_of(metric: str, level: str, begin: Moment, end: Optional[Moment], now: float, **where: str) -> Query:
+    """begin, end: times or spans ago (`5m`); end None = now. Raises BadRequest."""
+    moments = [now if moment is None else parse_moment(moment, now) for moment in (begin, end)]
+    if not all(isinstance(moment, float) for moment in moments):
+        raise BadRequest("a time is meant (RFC 3339, or a span ago such as 5m), not a version")
+    return Query(metric, level_of(level), moments[0], moments[1], **where)  # type: ignore[arg-type]
+
+
+def _token(path: str) -> str:
+    if not path:
+        return ""
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read(MAX_TOKEN).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoMeasurements(f"the history's token in {path} cannot be read ({type(error).__name__})") from None

@@ -35,9 +35,7 @@ def top(parser: Parser, commands: Any, name: str) -> None:
 
 
 def export(parser: Parser, commands: Any, name: str) -> None:
-    command = add_command(
-        parser, commands, name, "write measurements to a Parquet file, for DuckDB, Spark or pandas"
-    )
+    command = add_command(parser, commands, name, "write measurements as Parquet, for DuckDB, Spark or pandas")
     command.add_argument("file", metavar="FILE", help="the file; it is there once it is whole")
     command.add_argument("--metric", metavar="NAME", required=True, help="e.g. cpu/usage_rate (docs/metrics.md)")
     command.add_argument("--level", choices=LEVELS, default="pod", help="of what (default: pod)")

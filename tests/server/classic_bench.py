@@ -8,6 +8,7 @@ from typing import Any, Optional, Tuple
 from krm.model.measures import Subject
 from krm.server.accounts import Accounts
 from krm.server.classic import Classic
+from krm.server.kept import Kept
 from paper_app import Got, PaperApp
 from server.paper_history import PaperHistory
 
@@ -29,8 +30,9 @@ class Bench:
     def __init__(self, accounts: Optional[Accounts] = None) -> None:
         self.app, self.history, self.clock = PaperApp("paper", "other"), PaperHistory(), Clock()
         self.app.kind("pods", {"a/x": {}})
+        self.kept = Kept(1 << 24)
         self.accounts = accounts or Accounts("", ("sifac", "hunter2"))
-        self.classic = Classic(self.history, self.accounts, lambda: NOW, self.clock)
+        self.classic = Classic(self.history, self.accounts, self.kept, lambda: NOW, self.clock)
         self.app.app.classic = self.classic
         for turn in range(4):
             pod = Subject("default", "web-0", "u1", node="n1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 import threading
 from typing import Any, Dict, List
@@ -92,6 +93,34 @@ def test_nothing_found_is_200_and_says_so(bench: Bench) -> None:
     swapped = bench.post(body={"timeBeginInterval": "now", "timeEndInterval": "now-1h"})
     is_error(swapped, 200, "Query returns empty set")
     assert "is not before" in swapped.headers["warning"]
+
+
+def large(bench: Bench) -> None:
+    """2,000 points: some 300 KB."""
+    bench.history.put(CPU, Subject("default", "web-1", "u8", node="n1"), NOW - 15 * 3000, *range(2000))
+
+
+def test_a_large_answer_is_compressed_where_that_is_accepted(bench: Bench) -> None:
+    large(bench)
+    body = {"limit": 5000, "timeBeginInterval": "now-1d"}
+    plain = bench.post(body=body)
+    packed = bench.post(body=body, headers=(*RIGHT, ("Accept-Encoding", "deflate, gzip")))
+    assert packed.headers["content-encoding"] == "gzip"
+    assert len(packed.body) < len(plain.body) / 5
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(plain.json()) == 2004
+
+
+def test_large_answers_that_are_taken_slowly_are_bounded(bench: Bench) -> None:
+    """In one bound with those of the Kubernetes API: an account could fill any memory."""
+    large(bench)
+    bench.kept.flight.size = bench.kept.flight.most
+    got = bench.post(body={"limit": 5000, "timeBeginInterval": "now-1d"})
+    assert (got.status, got.json()["code"], got.headers["retry-after"]) == (429, 429, "1")
+    assert bench.post(body={"limit": 1}).status == 200
+    bench.kept.flight.size = 0
+    assert bench.post(body={"limit": 5000, "timeBeginInterval": "now-1d"}).status == 200
+    assert bench.kept.flight.size == 0  # it was taken
 
 
 # Errors

@@ -16,6 +16,7 @@ from krm.server.accounts import Accounts
 from krm.server.classic import Classic
 from krm.server.classic_asked import ALL_NAMESPACE, ALL_POD, POD_BY_NAMESPACE, POINTS, Asked
 from krm.server.classic_rows import read
+from krm.server.kept import Kept
 from krm.store.history.asked import STEP
 from krm.store.history.local import LocalHistory
 from paper_app import PaperApp
@@ -89,7 +90,7 @@ def test_a_months_sum_is_the_integral_of_what_ran(history: LocalHistory) -> None
         history.record([*samples, Sample(system, at, {"cpu/usage_rate": 10.0}, "kubelet/resource", TURN)], at)
 
     app = PaperApp("paper")
-    app.app.classic = Classic(history, Accounts("", ("sifac", "hunter2")), lambda: at)
+    app.app.classic = Classic(history, Accounts("", ("sifac", "hunter2")), Kept(1 << 24), lambda: at)
     interval = '"timeBeginInterval":"2017-12-01","timeEndInterval":"2017-12-31"'
 
     def ask(metric: str, agg: str) -> Any:

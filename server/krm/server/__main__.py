@@ -195,7 +195,7 @@ async def _serve(settings: Settings, certificates: Optional[Certificates], accou
     if settings.health_port:
         ports.append(Port(app.health, settings.health_address, settings.health_port))
     token = read_value(settings.history_token_file) if settings.history_token_file else ""
-    app.classic = Classic(RemoteHistory(Collected(database, settings.cluster[0]), token), accounts)
+    app.classic = Classic(RemoteHistory(Collected(database, settings.cluster[0]), token), accounts, kept)
     app.kubernetes_root = not settings.no_kubernetes_root
     app.audit = Audit(settings.audit_log) if settings.audit_log else None
     loop.add_signal_handler(signal.SIGHUP, _hang_up, loop, certificates, app.audit)

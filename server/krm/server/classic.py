@@ -21,8 +21,11 @@ from krm.server.attributes import of_path
 from krm.server.classic_asked import MAX_BODY, POINTS, Asked, BadBody, asked, body
 from krm.server.classic_rows import Found
 from krm.server.identity import User
+from krm.server.kept import GZIP_FROM, Body, Kept
 from krm.server.limits import CLOSE
+from krm.server.negotiation import accepts_gzip
 from krm.server.rates import Buckets, network
+from krm.server.statuses import ApiError
 from krm.server.threads import Full, Threads
 from krm.server.trusted import warning_header
 from krm.server.web import Answer, Header, Request
@@ -83,11 +86,12 @@ class Classic:
         self,
         history: History,
         accounts: Accounts,
+        kept: Kept,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock`: Unix seconds, what `now` means in a request."""
-        self._history, self._accounts, self._clock = history, accounts, clock
+        """`kept`: whose bounds large answers are taken within. `clock`: Unix seconds, what `now` means."""
+        self._history, self._accounts, self._kept, self._clock = history, accounts, kept, clock
         self._guesses = Buckets(GUESSES, GUESS_EVERY, monotonic)
         self._requests = Buckets(REQUESTS, REQUEST_EVERY, monotonic)
         self._threads = Threads("classic", THREADS, WAITING)
@@ -130,7 +134,19 @@ class Classic:
         headers = [unit, *_worth(read.found)]
         if not read.found.rows:
             return told(200, "Query returns empty set", tuple(headers))
-        return Answer(read.text, headers=headers)
+        return await self._whole(request, read.text, headers)
+
+    async def _whole(self, request: Request, body: bytes, headers: List[Header]) -> Answer:
+        """Rows, compressed where that was asked for and pays. Raises _Refused."""
+        try:
+            self._kept.flight.take(request, body)
+            if len(body) >= GZIP_FROM and accepts_gzip(request.headers.get("accept-encoding", "")):
+                body = await self._kept.compressed(Body(body))
+                self._kept.flight.take(request, body)
+                headers += [("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")]
+        except ApiError as error:  # too many large answers are being taken
+            raise _Refused(error.code, error.message, (("Retry-After", str(error.retry_after or 1)),)) from None
+        return Answer(body, headers=headers)
 
     async def _account(self, request: Request) -> Account:
         """Who asks. Raises _Refused."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import List, Optional, Tuple
 
 from krm.cli.checks import leave_source
-from krm.cli.kubeconfig_out import write_private
 from krm.cli.plan import Plan
 from krm.cli.processes import Child, Family
 from krm.client.directory import Directory
@@ -29,25 +27,20 @@ class Keeping:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._state: Optional[Path] = None
 
-    def start(self, family: Family, url: str) -> None:
-        """The stages, and where other commands of this user find this cluster."""
+    def start(self, family: Family, url: str, token_file: Path) -> None:
+        """The stages, and where other commands of this user find this cluster. token_file: what opens the
+        history of its collector."""
         for stage in ("aggregator", "verifier", "streamer"):
             arguments = self.plan.stage_arguments(stage, url)
             family.add(Child(stage, arguments, self._folder, cluster=self._shown))
         if self.plan.collects:
-            write_private(self.token_file, secrets.token_urlsafe(32).encode())
             history = str(self._folder / "history.db")
-            arguments = self.plan.collector_arguments(url, history, str(self.token_file))
+            arguments = self.plan.collector_arguments(url, history, str(token_file))
             family.add(Child("collector", arguments, self._folder, cluster=self._shown))
         leave_source(self._folder, self.plan.source)
         pipelines, logs = self.plan.pipelines, str(self._folder)
-        token_file = str(self.token_file) if self.plan.collects else ""
-        self._state = announce(url, self.plan.cluster, logs, os.environ, pipelines, self._number, token_file)
-
-    @property
-    def token_file(self) -> Path:
-        """What opens the collector's history."""
-        return self._folder / "history.token"
+        shown = str(token_file) if self.plan.collects else ""
+        self._state = announce(url, self.plan.cluster, logs, os.environ, pipelines, self._number, shown)
 
     @property
     def pipelines(self) -> List[Tuple[str, str, str]]:

@@ -83,10 +83,11 @@ class OwnServer:
         for number, entry in enumerate(self._entries):
             write_private(self._tokens(number), f'{entry.token},{_USER},,,"*/*"\n'.encode())
 
-    def child(self, redis: str) -> Child:
-        """Not started yet."""
+    def child(self, redis: str, history_token_file: Path) -> Child:
+        """Not started yet. history_token_file: what opens the collectors' histories."""
         arguments = ["-m", "krm.server", "--redis", redis, "--address", _HOST, "--port", str(self._port)]
         arguments += ["--tls-cert", str(self._cert), "--tls-key", str(self._key), "--auth", "token-file"]
+        arguments += ["--history-token-file", str(history_token_file)]
         for number, entry in enumerate(self._entries):
             arguments += ["--cluster", entry.cluster, "--token-file", str(self._tokens(number))]
         return Child("server", arguments, self._folder)

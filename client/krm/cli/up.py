@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -20,7 +21,7 @@ from typing import List, NamedTuple, Optional
 from krm.cli import demo, own_server
 from krm.cli.checks import require_credentials
 from krm.cli.keeping import Keeping
-from krm.cli.kubeconfig_out import require_free
+from krm.cli.kubeconfig_out import require_free, write_private
 from krm.cli.live import STARTING, Table, detail, grouped, shown_state
 from krm.cli.next_steps import afterwards, next_steps
 from krm.cli.plan import Plan, make_plans
@@ -135,10 +136,12 @@ class House:
             database = store.connect(url, name="krm-up")
         for warning in database.warnings:
             say(f"Warning: {warning}")
+        token_file = self._folder / "history.token"
+        write_private(token_file, secrets.token_urlsafe(32).encode())
         for number, plan in enumerate(plans):
             one = Keeping(plan, database, self._folder, number, alone=len(plans) == 1)
             self._kept.append(one)
-            one.start(self._family, url)
+            one.start(self._family, url, token_file)
             for sentence in one.sentences(database.address.shown):
                 self._table.tell(sentence)
         self._kinds = plans[0].kinds
@@ -147,7 +150,7 @@ class House:
         if served is not None:
             names = [plan.cluster for plan in plans]
             self._server = own_server.OwnServer(self._folder, names, self._kinds, served.port, served.kubeconfig)
-            self._family.add(self._server.child(url))
+            self._family.add(self._server.child(url, token_file))
         self._table.tell(f"Logs of the stages: {self._folder}")
         self._table.tell(next_steps(self._kinds, [plan.cluster for plan in plans]))
 

@@ -148,7 +148,7 @@ def test_parts_of_hours_come_from_points(history) -> None:
 def test_old_points_go_and_their_sums_stay(history) -> None:
     run(history, T0, T0 + HOUR)
     later = T0 + DETAIL + 3 * HOUR
-    run(history, later, later + 600)
+    run(history, later, later + HOUR + 120)
     assert history.range(asked()).series == []
     found = history.totals(asked(begin=T0 + 600, end=T0 + 1200))
     assert found.totals[0].sum == pytest.approx(360000.0)

@@ -17,7 +17,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tupl
 
 from krm.model.measures import Sample
 from krm.store.history import giving
-from krm.store.history.asked import DETAIL, SUMS, NoHistory, Query, Ranged, Totalled
+from krm.store.history.asked import DETAIL, HOUR, SUMS, NoHistory, Query, Ranged, Totalled
 from krm.store.history.blobs import Damaged
 from krm.store.history.lease import FileLease
 from krm.store.history.live import AHEAD, LATE, MOST_SERIES, Live
@@ -30,7 +30,9 @@ from krm.store.history.steps import HOUR_PARTS, WHOLE, hour_at, part_key
 FLUSH = 60.0  # seconds of measurements that a killed process may lose
 _TIDY = 0.25  # seconds of a turn that may go into putting hours together
 _AGAIN = 600.0  # seconds between two tries to mend the file, and for which a clock that was put back is told
-_DAY = 24 * 3600.0  # seconds for which a repair is told
+_JUMP = 600.0  # seconds between two turns from which on the clock may have jumped
+_STEADY = HOUR  # seconds that it must go on evenly before anything is dropped by it
+_DAY = 24 * HOUR  # seconds for which a repair is told
 T = TypeVar("T")
 
 
@@ -49,6 +51,7 @@ class LocalHistory:
         self._failures: Dict[str, str] = {}  # what is wrong now, by what was tried
         self._told: Dict[str, Tuple[str, float]] = {}  # what happened, and until when it is told
         self._mended = float("-inf")  # monotonic: when it was last tried
+        self._steady = 0.0  # since when the clock goes on evenly
         self._flushed = 0.0  # by the clock of `record`
         self._known_until: Optional[int] = None  # the last hour that was looked up in the file; None = none
         self._kept = (-1, -1)  # hours before which points and sums were dropped
@@ -78,6 +81,8 @@ class LocalHistory:
     def record(self, samples: Sequence[Sample], now: float) -> None:
         """As Recorder has it; `now` in Unix seconds. Now and then it takes as long as a flush."""
         live = self._live
+        if not live.now - LATE <= now < live.now + _JUMP:
+            self._steady = now
         if now < live.now - LATE:
             self._told["clock"] = (f"the clock was put back by {live.now - now:.0f} s", now + _AGAIN)
             self.flush()
@@ -105,14 +110,16 @@ class LocalHistory:
             first = self._known_until + 1
         else:
             return True
-        with self._lock, self._trying("go on from it") as tried:
-            self._found.update(resume(self._file, self._live, first, last))
-        if not tried.done:
-            self._mend()
+        if not self._resumed(first, last) and not (self._mend() and self._resumed(first, last)):
             return False
         self._known_until = last
         self._set_found_aside()
         return True
+
+    def _resumed(self, first: int, last: int) -> bool:
+        with self._lock, self._trying("go on from it") as tried:
+            self._found.update(resume(self._file, self._live, first, last))
+        return tried.done
 
     def flush(self) -> bool:
         """What was taken goes into the file. False: it could not, and waits."""
@@ -135,7 +142,8 @@ class LocalHistory:
         """Mends, sets aside what is damaged, puts hours together, drops what is old."""
         began = time.monotonic()
         self._set_found_aside()
-        self._mend()
+        if self._mend():
+            self.flush()
         before = min(self._live.oldest_hour, self._live.oldest_part // HOUR_PARTS)
         with self._trying("put hours together"):
             for namespace, hour in self._file.unfinished(before):
@@ -143,7 +151,7 @@ class LocalHistory:
                     return
                 self._put_together(namespace, hour)
         kept = (hour_at(self._live.now - DETAIL), hour_at(self._live.now - SUMS))
-        if kept != self._kept:
+        if kept != self._kept and self._live.now >= self._steady + _STEADY:
             with self._trying("drop what is old"):
                 self._file.drop_before(*kept)
                 self._kept = kept
@@ -177,10 +185,10 @@ class LocalHistory:
                 except Damaged as error:
                     self._file.set_aside(each._replace(why=str(error)))
 
-    def _mend(self) -> None:
-        """A file whose trees are broken is copied as far as it can be read."""
+    def _mend(self) -> bool:
+        """A file whose trees are broken is copied as far as it can be read. Whether it was."""
         if not self._file.malformed or time.monotonic() < self._mended + _AGAIN:
-            return
+            return False
         self._mended = time.monotonic()
         self._file.close()
         with self._trying("mend") as mended:
@@ -190,6 +198,10 @@ class LocalHistory:
         self._file.malformed = not (mended.done and tried.done)
         with self._lock:
             self._live.touch()  # what only the old file had is written again
+        if self._file.malformed:
+            return False
+        self._failures.clear()  # they were the old file's
+        return True
 
     def _tell_repaired(self, done: Repaired, now: float) -> None:
         self._told["mended"] = (str(done), now + _DAY)

@@ -1,23 +1,28 @@
 """A file that SQLite cannot read any more: what can be read is copied into a new one, the rest is told.
 
 SQLite has no digests of its pages: a page that holds a part of a blob is found by the blob's own digest
-(krm.store.history.blobs) and costs that blob. A page of the trees between them makes SQLite say that the
-file is malformed; then rows are read one range of numbers after another, ranges that fail are halved, and
-what is lost is a few rows. The old file stays beside the new one, the newest of such alone.
+(krm.store.history.blobs) and costs that blob. Where a page of the trees is broken SQLite says that the
+file is malformed. Then rows are read as far as the trees lead, and those that they lead to no more are
+looked for in the file's leaves, where each blob says of itself what it is and proves that it is whole.
+The old file stays beside the new one, the newest of such alone.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import sqlite3
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterator, NamedTuple, Optional, Set, Tuple, cast
 
+from krm.store.history.blobs import POINTS, Damaged, decode
+from krm.store.history.leaves import last_blobs
 from krm.store.history.sqlite import File, is_malformed, readonly
+from krm.store.history.steps import HOUR_STEPS, WHOLE, hour_of, part_key, part_of
 
-_MOST_PROBES = 200_000  # ranges that are tried: some seconds
-_HIGHEST = 2**47  # no row has a number beyond: 140 million years of flushes
 _SIDES = ("-wal", "-shm")
+_KEYS = {"points": ("namespace", "hour", "part"), "sums": ("namespace", "hour")}
+Key = Tuple[object, ...]
 
 
 class Repaired(NamedTuple):
@@ -40,7 +45,8 @@ def finish(path: str) -> None:
     if os.path.exists(new) and not os.path.exists(path):
         os.replace(new, path)
     for each in (new, *(new + side for side in _SIDES)):
-        Path(each).unlink() if os.path.exists(each) else None
+        if os.path.exists(each):
+            os.unlink(each)
 
 
 def repair(path: str) -> Repaired:
@@ -48,7 +54,11 @@ def repair(path: str) -> Repaired:
     new, aside = f"{path}.mending", f"{path}.damaged"
     finish(path)
     try:
-        saved, lost = _copied(path, new)
+        made = File(new)
+        try:
+            saved, lost = _copied(path, made)
+        finally:
+            made.close()
     except BaseException:
         finish(path)
         raise
@@ -62,74 +72,98 @@ def repair(path: str) -> Repaired:
     return Repaired(saved, lost, aside)
 
 
-def _copied(path: str, new: str) -> Tuple[int, int]:
-    saved = lost = 0
-    made = File(new)
+def _copied(path: str, made: File) -> Tuple[int, int]:
+    """How many blobs were saved and lost."""
+    saved: Dict[str, Set[Key]] = {table: set() for table in _KEYS}
+    listed: Dict[str, Optional[Set[Key]]] = {}
+    old = readonly(path)
     try:
-        old = readonly(path)
-        try:
-            for table, columns in _TABLES.items():
-                found = list(_rows(old, table, columns)) if table == "damaged" else _rows(old, table, columns)
-                keys: Set[Tuple[object, ...]] = set()
-                with made.transaction() as writer:
-                    for row in found:
-                        writer.execute(
-                            f"insert or replace into {table} values ({','.join('?' * len(row))})",  # noqa: S608
-                            row,
-                        )
-                        keys.add(row[: columns.count(",")])
-                        saved += table != "damaged"
-                    for key in _listed(old, table) - keys if table != "damaged" else ():
-                        lost += 1
-                        namespace, hour, part = (*key, 0)[:3]
-                        writer.execute(
-                            "insert into damaged values (?, ?, ?, ?, ?, null)",
-                            (table, namespace, hour, part, "a page of the file was damaged"),
-                        )
-        finally:
-            old.close()
+        with made.transaction() as writer:
+            for row in _rows(old, '"table", namespace, hour, part, why, blob', "damaged"):
+                writer.execute("insert into damaged values (?, ?, ?, ?, ?, ?)", row)
+            for table, fields in _KEYS.items():
+                for row in _rows(old, f"{', '.join(fields)}, blob", table):
+                    _put(writer, table, row)
+                    saved[table].add(row[:-1])
+                listed[table] = _listed(old, table)
     finally:
-        made.close()
-    return saved, lost
+        old.close()
+    with made.transaction() as writer:
+        for table, row in _found(path, saved, listed):
+            _put(writer, table, row)
+            saved[table].add(row[:-1])
+        lost = [(table, key) for table, keys in listed.items() for key in (keys or set()) - saved[table]]
+        for table, key in lost:
+            namespace, hour, part = (*key, 0)[:3]
+            why = "a page of the file was damaged"
+            writer.execute("insert into damaged values (?, ?, ?, ?, ?, null)", (table, namespace, hour, part, why))
+    return sum(map(len, saved.values())), len(lost)
 
 
-_TABLES: Dict[str, str] = {
-    "damaged": '"table", namespace, hour, part, why, blob',
-    "points": "namespace, hour, part, blob",
-    "sums": "namespace, hour, blob",
-}
+def _put(writer: sqlite3.Connection, table: str, row: Key) -> None:
+    marks = ", ".join("?" * len(row))
+    writer.execute(f"insert or replace into {table} values ({marks})", row)  # noqa: S608
 
 
-def _rows(old: sqlite3.Connection, table: str, columns: str) -> Iterator[Tuple[object, ...]]:
-    """All that can be read, by halves."""
-    ranges: List[Tuple[int, int]] = [(0, _HIGHEST)]
-    probes = 0
-    while ranges and probes < _MOST_PROBES:
-        first, last = ranges.pop()
-        probes += 1
-        after: Optional[int] = None
-        try:
-            for row in old.execute(
-                f"select rowid, {columns} from {table} where rowid between ? and ? order by rowid",  # noqa: S608
-                (first, last),
-            ):
-                after = row[0]
-                yield row[1:]
-            continue
-        except sqlite3.DatabaseError as error:
-            if not is_malformed(error):
-                raise
-        first = first if after is None else after + 1
-        if first >= last:
-            continue
-        middle = (first + last) // 2
-        ranges += [(middle + 1, last), (first, middle)]
-
-
-def _listed(old: sqlite3.Connection, table: str) -> Set[Tuple[object, ...]]:
-    """Keys by the index, which is a tree of its own; none where that is broken too."""
-    key = "namespace, hour, part" if table == "points" else "namespace, hour"
+def _rows(old: sqlite3.Connection, columns: str, table: str) -> Iterator[Key]:
+    """As far as the trees lead."""
     try:
-        return set(old.execute(f"select {key} from {table} indexed by sqlite_autoindex_{table}_1"))  # noqa: S608
-    except sqlite3.DatabaseError:
-        return set()
+        yield from old.execute(f"select {columns} from {table} not indexed")  # noqa: S608
+    except sqlite3.DatabaseError as error:
+        if not _is_broken(error):
+            raise
+
+
+def _listed(old: sqlite3.Connection, table: str) -> Optional[Set[Key]]:
+    """Keys by the index, which is a tree of its own; None where that is broken too."""
+    try:
+        return set(
+            old.execute(
+                f"select {', '.join(_KEYS[table])} from {table} indexed by sqlite_autoindex_{table}_1"  # noqa: S608
+            )
+        )
+    except sqlite3.DatabaseError as error:
+        if not _is_broken(error):
+            raise
+        return None
+
+
+def _is_broken(error: sqlite3.DatabaseError) -> bool:
+    """Malformed; or the list of tables is, so that one is not known any more."""
+    return is_malformed(error) or "no such" in str(error)
+
+
+def _found(
+    path: str, saved: Dict[str, Set[Key]], listed: Dict[str, Optional[Set[Key]]]
+) -> Iterator[Tuple[str, Key]]:
+    """Rows in the leaves that are missing; of two the newer one is the last."""
+    rows: Dict[Tuple[str, Key], Tuple[int, bytes]] = {}
+    with open(path, "rb") as file:
+        if not Path(path).stat().st_size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+            for number, blob in last_blobs(cast(bytes, raw)):
+                place = _place(blob)
+                if place is None:
+                    continue
+                table, key = place
+                keys = listed[table]
+                if key in saved[table] or (keys is not None and key not in keys):
+                    continue
+                if place not in rows or rows[place][0] <= number:
+                    rows[place] = (number, blob)
+    for (table, key), (_, blob) in rows.items():
+        yield table, (*key, blob)
+
+
+def _place(blob: bytes) -> Optional[Tuple[str, Key]]:
+    """Where a blob belongs, by what it says of itself; None = it is none, or not whole."""
+    try:
+        packed = decode(blob)
+    except Damaged:
+        return None
+    if packed.kind != POINTS:
+        return "sums", (packed.namespace, packed.first)
+    if packed.width == HOUR_STEPS:
+        return "points", (packed.namespace, hour_of(packed.first), WHOLE)
+    return "points", (packed.namespace, *part_key(part_of(packed.first)))

@@ -5,8 +5,8 @@ often anybody looked. What a sample stands for:
 
     rate     value x window: the increase of its counter. A window never reaches back over the sample before
              it, so nothing counts twice; one that spans a silence holds what happened in the silence
-    gauge,   its value since the sample before it, but at most HOLD (or one and a half of its source's own
-    share    window, where that is longer); the first one since its start, where that is told, else one STEP.
+    gauge,   its value since the sample before it, but at most HOLD (of a source that looks each minute one
+    share    and a half of its window); the first one since its start, where that is told, else one STEP.
              What lies before that is a gap: it is not covered
     counter  its increase since the sample before it; after a restart, or where it fell, its value
 
@@ -25,7 +25,7 @@ from krm.store.history.asked import HOUR, STEP
 from krm.store.history.blobs import SUMS, Packed, Rows, Section, encode
 
 HOLD = 2 * STEP  # seconds that a gauge stands for, at the most
-_OWN_WINDOWS = 1.5  # windows that a gauge of a slow source stands for, at the most
+_OWN_WINDOWS, _SLOWEST = 1.5, 90.0  # of a slow source: windows, and seconds, at the most
 NEVER = float("-inf")
 SUM, COVERED, MAXIMUM, SAMPLES, FIRST, LAST, TAIL = range(7)  # places in a Tally
 _FIELDS = 8  # numbers a series in a blob: the sum takes two
@@ -48,7 +48,7 @@ def stands_for(form: str, before: float, tail: float, value: float, sample: Samp
     if form == RATE and window > 0:
         begin = max(at - window, before)
     else:
-        limit = max(HOLD, _OWN_WINDOWS * window)
+        limit = max(HOLD, min(_OWN_WINDOWS * window, _SLOWEST))
         known = before if before > NEVER else (at - STEP if started is None else started)
         begin = max(known, at - limit)
         if started is not None and begin < started <= at:

@@ -45,7 +45,9 @@ class Metered:
         self.reader = LatestReader(kept.database, kept.name)
 
     @contextlib.contextmanager
-    def collecting(self, recorder: Optional[Recorder] = None, every: float = EVERY) -> Iterator[Collector]:
+    def collecting(
+        self, recorder: Optional[Recorder] = None, every: float = EVERY, pods_too: bool = False
+    ) -> Iterator[Collector]:
         """A collector of /metrics/resource while the block lasts."""
         stop = threading.Event()
         door = Endpoints(Trust(str(self.kubelets.ca)))
@@ -60,6 +62,7 @@ class Metered:
             Endpoint("", ""),
             every,
             stop,
+            pods_too,
         )
         thread = threading.Thread(target=collector.run, name="collector")
         thread.start()

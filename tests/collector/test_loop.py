@@ -150,3 +150,27 @@ def test_what_was_measured_is_in_the_history_at_each_level(
                 assert reads.totals(query._replace(level=level, metric=metric)).totals, (level, metric)
     finally:
         history.close()
+
+
+def test_a_database_elsewhere_is_told_of_pods_too(
+    metered: Metered, nodes: List[Node], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose dashboards ask for `type` = 'pod'. The page of a kubelet tells of containers alone."""
+    monkeypatch.setattr(loops, "STEP", 1.0)
+    history = LocalHistory(str(tmp_path / "history"))
+    query = Query(CPU, "pod", time.time(), time.time() + 3600)
+    try:
+        with metered.collecting(history, pods_too=True):
+            until("all is measured", whole(metered, nodes))
+            until("pods are there", lambda: len(history.totals(query).totals) == 3)
+            began = time.monotonic()
+            until("some seconds", lambda: time.monotonic() - began > 4.0)
+        found = {one.subject.pod: one for one in history.totals(query).totals}
+        assert found["web-0"].sum / found["web-0"].covered == pytest.approx(300, rel=1e-2)
+        assert found["web-0"].subject.node == "n1"
+        assert found["web-0"].subject.uid
+        # Once: the sums over containers are what they are without it.
+        of_pods = {one.subject.pod: one.sum / one.covered for one in Summing(history).totals(query).totals}
+        assert of_pods["web-0"] == pytest.approx(300, rel=1e-2)
+    finally:
+        history.close()

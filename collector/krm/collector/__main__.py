@@ -134,7 +134,9 @@ class Keeping:
             world = World(database, settings.cluster, settings.namespaces, stop)
             jobs = rounds(asked, cluster, world).jobs
             writer = LatestWriter(database, settings.cluster)
-            self._loop = Collector(world, jobs, writer, self._recording, served, settings.every, stop)
+            # Dashboards of a database elsewhere ask for pods as they were written.
+            pods_too = bool(recorders) and not isinstance(self._history, LocalHistory)
+            self._loop = Collector(world, jobs, writer, self._recording, served, settings.every, stop, pods_too)
         except BaseException:
             self._close()
             raise

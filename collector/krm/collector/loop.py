@@ -43,8 +43,13 @@ class Collector:
         endpoint: Endpoint,
         every: float,
         stop: threading.Event,
+        pods_too: bool = False,
     ) -> None:
-        """`jobs`: whom to ask in this world. `every`: seconds between two answers of the quickest source."""
+        """`jobs`: whom to ask in this world. `every`: seconds between two answers of the quickest source.
+
+        `pods_too`: what containers come to is recorded of their pods as well, for readers that do not add up.
+        """
+        self._pods_too = pods_too
         self._world, self._jobs, self._writer, self._recorder = world, jobs, writer, recorder
         self._endpoint, self._every, self._stop = endpoint, every, stop
         self._newest = Newest()
@@ -117,7 +122,10 @@ class Collector:
             return
         samples = self._picture.recorded(fresh)
         if now - self._stood >= STEP or now < self._stood:
-            samples += self._picture.standing(now, min(now - self._stood, STEP) if self._stood else 0.0)
+            window = min(now - self._stood, STEP) if self._stood else 0.0
+            samples += self._picture.standing(now, window)
+            if self._pods_too:
+                samples += self._picture.pods(now, window)
             self._stood = now
         self._recorder.record(samples, now)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Callable, Dict, List
 
 import apiserver
+import collect
 import decode
 import flow
 import serving
@@ -30,6 +31,7 @@ PARTS: Dict[str, Callable[[], List[Row]]] = {
     "apiserver": apiserver.rows,
     "server": serving.rows,
     "watchers": watchers.rows,
+    "collection": collect.rows,
 }
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- table: make bench -->", "<!-- end of table -->"

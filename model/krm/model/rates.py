@@ -214,9 +214,11 @@ def _rated(known: _Subject, sample: Sample, now: float, out: List[Sample]) -> No
     out.append(
         Sample(subject, at, {**values, **found}, source, window, started, sample.covers) if found else sample
     )
-    for over in dict.fromkeys(over for _, _, over in others):
+    while others:
+        over = others[0][2]
         apart = {name: rate for name, rate, other in others if other == over}
         out.append(Sample(subject, at, apart, source, over, started, sample.covers))
+        others = [one for one in others if one[2] != over]
 
 
 def _next(last: _Last, counter: str, sample: Sample, known: _Subject) -> _Last:

@@ -58,6 +58,15 @@ def test_of_two_sources_one_counts_a_metric_the_one_that_the_table_names_first()
     }
 
 
+def test_the_traffic_of_a_pod_on_its_node_s_network_is_the_node_s() -> None:
+    samples = [said("proxy", "app", {CPU: 1.0}), said("proxy", "", {"network/rx_rate": 7e9, "network/rx": 1e12})]
+    of_node = facts("proxy", "app")._replace(host_network=True)
+    view = levels.pod_view(of_node, samples, [])
+    assert view.used == {CPU: 1.0}
+    assert levels.chosen(samples, view.best) == samples[:1]
+    assert "network/rx_rate" in levels.pod_view(facts("proxy", "app"), samples, []).used
+
+
 def test_a_container_without_a_point_is_named_and_makes_the_sum_partial() -> None:
     view = levels.pod_view(facts("web", "app", "side"), [said("web", "app", {CPU: 1.0, MEMORY: 2.0})], [])
     assert view.pod.lacks == ("side",)

@@ -59,6 +59,8 @@ def pod_view(facts: PodFacts, said: Iterable[Sample], held: Iterable[Sample]) ->
     """`said`: of the pod by all sources; `held`: its requests and limits."""
     samples = [one for one in said if not (one.subject.uid and facts.uid and one.subject.uid != facts.uid)]
     best = best_sources(samples)
+    if facts.host_network:  # kubelets tell of its interfaces, which are its node's: their traffic counts there
+        best = {part: source for part, source in best.items() if not part[1].startswith("network/")}
     parts: Dict[str, List[Measured]] = {"": []}
     of_containers: Values = {}
     own: Values = {}

@@ -164,7 +164,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def test_the_process_serves_kubelets_and_their_levers() -> None:
-    process = start("--kubelets", "http", "--housekeeping", "0", "--nodes", "2")
+    process = start("--kubelets", "http", "--metrics-api", "--housekeeping", "0", "--nodes", "2")
     try:
         api = Api("simulator", url_of(process), namespace="default")
         found = api.get("/simulator/kubelets").json
@@ -180,6 +180,8 @@ def test_the_process_serves_kubelets_and_their_levers() -> None:
         assert post(api, action="step", load=load, **where).status == 200
         again = json.loads(fetch(url, SUMMARY)[1])["pods"][0]["containers"][0]
         assert again["cpu"]["usageNanoCores"] == 321_000_000
+        measured = api.get("/apis/metrics.k8s.io/v1beta1/nodes").json["items"]
+        assert [item["metadata"]["name"] for item in measured] == ["node-0", "node-1"]
         assert post(api, action="restart", **where).status == 200
         assert post(api, action="fault", node="node-1", path=CADVISOR, fault="status", value=500).status == 200
         assert fetch(url, CADVISOR)[0] == 500
@@ -234,8 +236,15 @@ def test_without_kubelets_there_are_no_levers() -> None:
         end(process)
 
 
+def test_figures_without_kubelets_are_refused_at_the_start() -> None:
+    command = [sys.executable, "-m", "krm.simulator", "--metrics-api"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert ended.returncode == 2
+    assert "--kubelets" in ended.stderr
+
+
 def test_its_help_names_the_kubelets() -> None:
     command = [sys.executable, "-m", "krm.simulator", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for flag in ("--kubelets", "--kubelet-ca-out", "--housekeeping"):
+    for flag in ("--kubelets", "--kubelet-ca-out", "--housekeeping", "--metrics-api"):
         assert flag in text

@@ -19,6 +19,7 @@ from .churn import Churn
 from .kubeconfig import make_certificate, server_context, write_kubeconfig
 from .kubelet_paper import Paper
 from .kubelets import Kubelets
+from .measured import Measured
 from .populate import populate
 from .routes import Timing
 from .server import Server
@@ -56,7 +57,11 @@ def arguments(argv: Optional[List[str]] = None) -> argparse.Namespace:
     )
     add("--kubelet-ca-out", type=Path, metavar="FILE", help="write the certificate (PEM) that https kubelets have")
     add("--housekeeping", type=float, default=10.0, help="seconds between two samples of a kubelet; 0: always live")
-    return parser.parse_args(argv)
+    add("--metrics-api", action="store_true", help="serve metrics.k8s.io of what the kubelets tell")
+    options = parser.parse_args(argv)
+    if options.metrics_api and options.kubelets == "no":
+        parser.error("--metrics-api tells what kubelets tell: give --kubelets http or https too")
+    return options
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -75,6 +80,8 @@ def main(argv: Optional[List[str]] = None) -> int:
             kubelets = _kubelets(options, world, tls, ca, access, running)
             server = running.enter_context(Server(world, options.port, tls, access, timing))
             server.control.kubelets = kubelets
+            if options.metrics_api and kubelets is not None:
+                server.routes.measured = Measured(world, kubelets)
             churn = Churn(world, options.churn, seed=options.seed).start()
             server.control.churn = churn
             if options.kubeconfig_out:

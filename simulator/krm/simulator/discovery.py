@@ -93,7 +93,7 @@ def _resource(kind: Kind) -> Object:
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": VERBS,
+        "verbs": list(kind.verbs) or VERBS,
     }
     if kind.short:
         entry["shortNames"] = list(kind.short)
@@ -132,7 +132,7 @@ def _aggregated_resource(kind: Kind) -> Object:
         "responseKind": response,
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": VERBS,
+        "verbs": list(kind.verbs) or VERBS,
     }
     if kind.short:
         entry["shortNames"] = list(kind.short)

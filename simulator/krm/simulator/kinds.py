@@ -21,6 +21,7 @@ class Kind:
     list_kind: str = ""
     status: bool = True  # has a status subresource
     fields: Tuple[str, ...] = ()  # field selectors beside metadata.name and metadata.namespace
+    verbs: Tuple[str, ...] = ()  # none: all of them
 
     @property
     def name(self) -> str:

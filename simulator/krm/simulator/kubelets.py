@@ -23,7 +23,7 @@ from typing import Any, Callable, Coroutine, Dict, Iterable, List, Optional, Set
 from .access import Access
 from .kubeconfig import make_certificate, server_context
 from .kubelet_loads import Load, to_ms
-from .kubelet_nodes import Node, Pod
+from .kubelet_nodes import Node, NodeSeen, Pod
 from .kubelet_objects import objects
 from .kubelet_serving import FAULTS, PAGES, Connection, Fault, Kubelet, Reply
 from .messages import Request
@@ -94,6 +94,16 @@ class Kubelets:
     @property
     def names(self) -> List[str]:
         return list(self._served)
+
+    @property
+    def living(self) -> List[str]:
+        """Those that listen."""
+        return [name for name, served in self._served.items() if served.listens]
+
+    def look(self, name: str, now: float) -> NodeSeen:
+        """What a kubelet sees of its node at a moment, Unix seconds."""
+        with self._lock:
+            return self.node(name).look(now)
 
     def node(self, name: str) -> Node:
         """Look, and change through the methods here. KeyError where there is none."""
@@ -206,6 +216,10 @@ class _Served:
         self.port = int(self.keeper.getsockname()[1])
         self._server: Optional[asyncio.AbstractServer] = None
         self._connections: Set[Connection] = set()
+
+    @property
+    def listens(self) -> bool:
+        return self._server is not None
 
     async def open(self) -> None:
         if self._server is None:

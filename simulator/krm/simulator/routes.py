@@ -10,6 +10,7 @@ from . import discovery, writes
 from .access import Access
 from .kinds import Kind
 from .listing import ListQuery, get_bytes, list_bytes, timeout
+from .measured import GROUP, KINDS, VERSION, Measured
 from .messages import PLAIN, Answer, Request
 from .selectors import Selector, parse_fields, parse_labels
 from .watching import Watch, WatchQuery
@@ -46,6 +47,7 @@ class Routes:
 
     def __init__(self, world: World, access: Optional[Access] = None, timing: Optional[Timing] = None) -> None:
         self.world, self.access, self.timing = world, access, timing or Timing()
+        self.measured: Optional[Measured] = None  # set by whoever serves metrics.k8s.io
 
     def answer(self, request: Request) -> Answer:
         """Never raises for what a client can send."""
@@ -57,6 +59,8 @@ class Routes:
     def _dispatch(self, request: Request) -> Answer:
         user = self.access.user(request.headers) if self.access is not None else ""
         parts = request.parts
+        if self.measured is not None and parts[:3] == ["apis", GROUP, VERSION] and len(parts) > 3:
+            return self.measured.answer(request, user, self.access)
         if parts[:1] in (["api"], ["apis"]):
             target = self._target(parts)
             if target is not None:
@@ -71,6 +75,8 @@ class Routes:
 
     def _discovery(self, request: Request, parts: List[str]) -> Answer:
         kinds, many = self.world.kinds(), discovery.wants_aggregated(request.accept)
+        if self.measured is not None:
+            kinds += KINDS
         if parts in (["readyz"], ["livez"], ["healthz"]):
             return Answer(body=b"ok", content_type=PLAIN)
         if parts == ["version"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Dict, List, Optional, Tuple
 
-from krm.model.measures import Subject
+from krm.model.measures import Covers, Subject
 from krm.model.metrics import COUNTER, TABLE
 from krm.store.history.asked import STEP, Extent, NoHistory, Query, Ranged, Series, TooMuch, Total, Totalled
 
@@ -74,4 +74,6 @@ class PaperHistory:
 
     def _extent(self, begin: float, end: float) -> Extent:
         times = [at for points in self._points.values() for at in points if at < end]
-        return Extent(begin, end, min(times, default=None), max(times, default=None), self.notes)
+        return Extent(
+            begin, end, min(times, default=None), max(times, default=None), self.notes, Covers(1, 2, "hours")
+        )

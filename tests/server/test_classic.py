@@ -63,6 +63,7 @@ def test_each_aggregation(bench: Bench, agg: str, rows: List[Dict[str, Any]]) ->
     got = bench.post(body={"agg": agg})
     assert got.json() == [{"time": "2018-01-01T11:34:56Z", **row} for row in rows]
     assert got.headers["krm-sum-unit"] == "millicore-seconds"
+    assert got.headers["krm-covers"] == "1 of 2 hours"
     assert "krm-unit" not in got.headers
 
 

@@ -201,9 +201,10 @@ def _check(account: Account, question: Asked) -> None:
 
 
 def _worth(found: Found) -> List[Header]:
-    """How new the answer is, and what its reader must know."""
+    """How new the answer is, how much it covers, and what its reader must know."""
     as_of = [] if found.as_of is None else [("Krm-As-Of", times.write(found.as_of))]
-    return [*as_of, *[("Warning", warning_header(f"krm: {note}")) for note in found.notes[:MOST_WARNINGS]]]
+    covers = [] if found.covers is None else [("Krm-Covers", str(found.covers))]
+    return [*as_of, *covers, *[("Warning", warning_header(f"krm: {note}")) for note in found.notes[:MOST_WARNINGS]]]
 
 
 async def _body(request: Request) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 
 from krm.model import times
 from krm.model.gojson import written
-from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD, Subject
+from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD, Covers, Subject
 from krm.model.metrics import Metric
 from krm.server.classic_asked import ALL_NAMESPACE, ALL_POD, MOST_POINTS, POD_BY_NAMESPACE, POINTS, Asked
 from krm.store.history.asked import STEP, Extent, History, Query, TooMuch, Total
@@ -36,6 +36,7 @@ class Found(NamedTuple):
     rows: List[Dict[str, Any]]
     notes: Tuple[str, ...]
     as_of: Optional[float]  # Unix seconds of the newest sample in it
+    covers: Optional[Covers] = None  # of a sum: hours of which anything is known
 
 
 class _Point(NamedTuple):
@@ -163,7 +164,8 @@ def _sums(history: History, asked: Asked, allowed: Optional[Tuple[str, ...]]) ->
         {"time": begin, "sum": number(math.fsum(sums)), **dict(zip(names, group))}
         for group, sums in sorted(groups.items())
     ]
-    return Found(rows, tuple(dict.fromkeys(notes + totalled.extent.notes)), _later(None, totalled.extent))
+    extent = totalled.extent
+    return Found(rows, tuple(dict.fromkeys(notes + extent.notes)), _later(None, extent), extent.covers)
 
 
 _NAMES = {

@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Tuple
 
 from krm.model.measures import Covers, Subject
 from krm.model.metrics import COUNTER, TABLE
-from krm.store.history.asked import STEP, Extent, NoHistory, Query, Ranged, Series, TooMuch, Total, Totalled
+from krm.store.history.asked import STEP, Extent, NoHistory, Query, Ranged, Series, Total, Totalled
 
 
 class PaperHistory:
@@ -16,7 +16,6 @@ class PaperHistory:
     def __init__(self) -> None:
         self.asked: List[Query] = []
         self.away: Optional[NoHistory] = None
-        self.too_much: Tuple[str, ...] = ()  # levels of which a total is more than one answer may hold
         self.kept_from = 0.0
         self.notes: Tuple[str, ...] = ()
         self._points: Dict[Tuple[str, Subject], Dict[float, float]] = {}
@@ -41,8 +40,6 @@ class PaperHistory:
         return Ranged(found, extent)
 
     def totals(self, query: Query) -> Totalled:
-        if query.level in self.too_much:
-            raise TooMuch("more sums than one answer may hold")
         found = []
         for subject, points in self._chosen(query):
             held = {at: v for at, v in sorted(points.items()) if query.begin <= at < query.end and math.isfinite(v)}

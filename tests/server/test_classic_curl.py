@@ -23,6 +23,7 @@ from krm.server import listening
 from krm.store.connect import connect
 from krm.store.history.asked import NoHistory
 from krm.store.history.local import LocalHistory
+from krm.store.history.summing import Summing
 from krm.store.latest import CollectorState
 from krm.store.latest_writer import LatestWriter, Turn
 from server.classic_bench import Bench
@@ -181,11 +182,14 @@ def test_a_process_reads_the_collectors_history(pods: KeptCluster, tmp_path: Pat
     """The collector's own endpoint over a file, found by what stands in Redis."""
     history = LocalHistory(str(tmp_path / "history"))
     now = time.time()
-    cpu = Subject("default", "web-0", "u1", node="n1")
+    app = Subject("default", "web-0", "u1", "app", "n1")  # as the collector records: pods follow from containers
     for turn in range(80):
         at = now - 1200 + 15 * turn
-        history.record([Sample(cpu, at, {"cpu/usage_rate": 200.0}, "kubelet/resource", 15.0)], at)
-    endpoint = Endpoint(history, None, "of the collector", certificate.made(), ("127.0.0.1", 0))
+        each = ((app, 150.0), (app._replace(container="proxy"), 50.0))
+        history.record(
+            [Sample(who, at, {"cpu/usage_rate": cpu}, "kubelet/resource", 15.0) for who, cpu in each], at
+        )
+    endpoint = Endpoint(Summing(history), None, "of the collector", certificate.made(), ("127.0.0.1", 0))
     token = tmp_path / "token"
     token.write_text("of the collector\n")
     tell_history(pods, endpoint.address, endpoint.digest)
@@ -194,7 +198,9 @@ def test_a_process_reads_the_collectors_history(pods: KeptCluster, tmp_path: Pat
         with running(pods, "--history-token-file", str(token), environment=environment) as server:
             post = (f"{server.url}/api/cpu/usage_rate", *NAME, *PASSWORD, "-d")
             status, rows = curl(*post, '{"limit":3}')
-            assert (status, [(row["value"], row["pod_name"]) for row in rows]) == (200, [(200, "web-0")] * 3)
+            assert (status, [(row["value"], row["container_name"]) for row in rows]) == (
+                200, [(200, None), (150, "app"), (50, "proxy")],
+            )  # fmt: skip
             status, (row,) = curl(*post, '{"agg":"all-namespace","timeBeginInterval":"now-10m"}')
             assert (status, row["namespace_name"]) == (200, "default")
             assert row["sum"] == pytest.approx(200 * 600, rel=0.05)  # its end is the newest sample

@@ -13,7 +13,7 @@ from krm.model.metrics import PART_ONE, TABLE
 from krm.server import classic_rows
 from krm.server.classic_asked import ALL_NAMESPACE, ALL_POD, POD_BY_NAMESPACE, POINTS, Asked
 from krm.server.classic_rows import Found, number, read, windows
-from krm.store.history.asked import STEP, NoHistory, TooMuch
+from krm.store.history.asked import STEP, NoHistory
 from server.paper_history import PaperHistory
 
 NOW = times.parse("2026-11-28T12:00:00Z")
@@ -251,17 +251,6 @@ def test_each_of_the_37_names_answers_what_its_row_has(metric: str, agg: str) ->
     else:
         whole = 1 if TABLE[metric].form == "counter" else 2001 * STEP
         assert [row["sum"] for row in found] == ([whole] if of_pods else [])
-
-
-def test_where_pods_are_too_many_sums_of_namespaces_are_those_of_the_namespaces(history: PaperHistory) -> None:
-    """Of a month of a large cluster: told, for they may differ a little."""
-    history.too_much = ("pod",)
-    found = read(history, question(CPU, ALL_NAMESPACE), None)
-    assert [(row["namespace_name"], row["sum"]) for row in found.rows] == [("shop", 180.5 * STEP)]
-    assert "too many pods" in found.notes[0]
-    for metric, agg in ((CPU, ALL_POD), (CPU, POD_BY_NAMESPACE), ("cpu/usage", ALL_NAMESPACE)):
-        with pytest.raises(TooMuch):
-            read(history, question(metric, agg), None)
 
 
 def test_no_time_gives_no_rows_and_asks_nobody(history: PaperHistory) -> None:

@@ -18,7 +18,7 @@ from krm.model.gojson import written
 from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD, Covers, Subject
 from krm.model.metrics import Metric
 from krm.server.classic_asked import ALL_NAMESPACE, ALL_POD, MOST_POINTS, POD_BY_NAMESPACE, POINTS, Asked
-from krm.store.history.asked import STEP, Extent, History, Query, TooMuch, Total
+from krm.store.history.asked import STEP, Extent, History, Query, Total
 
 # What Heapster called the levels.
 TYPES = {CONTAINER: "pod_container", POD: "pod", NAMESPACE: "ns", NODE: "node"}
@@ -145,14 +145,7 @@ def _sums(history: History, asked: Asked, allowed: Optional[Tuple[str, ...]]) ->
         note = f"{asked.metric.name} is not measured of pods: there is no such sum"
         return Found([], (note,), None)
     query = Query(asked.metric.name, level, asked.begin, asked.end, asked.namespace, allowed=allowed)
-    notes: Tuple[str, ...] = ()
-    try:
-        totalled = history.totals(query)
-    except TooMuch:
-        if asked.agg != ALL_NAMESPACE or NAMESPACE not in asked.metric.levels:
-            raise
-        totalled = history.totals(query._replace(level=NAMESPACE))
-        notes = ("there are too many pods to add up: these are the sums that were taken of each namespace",)
+    totalled = history.totals(query)
     groups: Dict[Tuple[str, ...], List[float]] = {}
     for total in counted_once(totalled.totals, lambda one: one.subject):
         if asked.agg == ALL_NAMESPACE and total.subject.namespace == SYSTEM:
@@ -165,7 +158,7 @@ def _sums(history: History, asked: Asked, allowed: Optional[Tuple[str, ...]]) ->
         for group, sums in sorted(groups.items())
     ]
     extent = totalled.extent
-    return Found(rows, tuple(dict.fromkeys(notes + extent.notes)), _later(None, extent), extent.covers)
+    return Found(rows, tuple(dict.fromkeys(extent.notes)), _later(None, extent), extent.covers)
 
 
 _NAMES = {

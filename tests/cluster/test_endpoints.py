@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import json
 import socket
 import ssl
 import threading
@@ -367,3 +369,26 @@ def test_to_kubelets_krm_is_who_it_is_to_the_api_server(ours: Believed, tmp_path
         cluster._renewed_at = -1e9
         assert door.get(server.url + "/metrics/resource") == BODY
         assert header(server.requests[2], "Authorization") == "Bearer n3w"
+
+
+def test_to_kubelets_krm_shows_the_kubeconfig_s_certificate_and_believes_its_ca(
+    ours: Believed, stranger: Believed, tmp_path: Path
+) -> None:
+    pair = ours.authority.client("admin")
+    tls = ours.server_side()
+    tls.load_verify_locations(ours.file)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    user = {"client-certificate": str(pair.cert), "client-key": str(pair.key)}
+    with ScriptedServer([answer(BODY)], tls=tls) as server:
+        for believed in (ours, stranger):
+            path = kubeconfig(tmp_path, server.url, **user)
+            content = json.loads(path.read_text())
+            data = base64.b64encode(Path(believed.file).read_bytes()).decode()
+            content["clusters"][0]["cluster"]["certificate-authority-data"] = data
+            path.write_text(json.dumps(content))
+            door = kubelets(connect(str(path), stage="test"))
+            if believed is ours:
+                assert door.get(server.url) == BODY
+            else:
+                with pytest.raises(Unreachable, match="not believed"):
+                    door.get(server.url)

@@ -165,3 +165,22 @@ def test_a_container_runs_where_its_state_says_so() -> None:
     found = pod_facts(pod)
     assert found.running == ("up", "odd")
     assert found.containers[0].started == 60.0
+
+
+def test_ages_and_shares_are_not_added_up() -> None:
+    values = {CPU: 1.0, MEMORY: 1.0, "uptime": 5000.0, "cpu/throttled_share": 0.5}
+    samples = [
+        said("web", "app", values),
+        said("web", "side", {**values, "uptime": 7000.0, "cpu/throttled_share": 0.7}),
+    ]
+    view = levels.pod_view(facts("web", "app", "side"), samples, [])
+    assert view.used == {CPU: 2.0, MEMORY: 2.0, "uptime": 7000.0, "cpu/throttled_share": 0.7}
+    assert levels.namespace_sums([view], [], 1.0)[0].values == {CPU: 2.0, MEMORY: 2.0}
+
+
+def test_one_disk_that_two_sources_call_by_two_names_is_told_by_one() -> None:
+    def disk(name: str, source: str) -> Sample:
+        return Sample(Subject(node="n1", resource_id=name), 1.0, {"filesystem/usage": 5.0}, source)
+
+    view = levels.node_view([disk("/dev/vda", "kubelet/cadvisor"), disk("/", "kubelet/summary")], [], [], 1.0)
+    assert [row.resource_id for row in view.measured if "filesystem/usage" in row.values] == ["/"]

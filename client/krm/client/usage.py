@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from krm.client.errors import BadRequest
 from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD, Covers, Silence
+from krm.model.metrics import TABLE
 from krm.model.trust import LIVE, STALE
 from krm.store.latest import CollectorState, Latest, Measured, Pod
 
@@ -136,7 +137,10 @@ def _as_pod(pod: Pod) -> Tuple[Measured, ...]:
     ]
     for row in parts:
         for metric, value in row.values.items():
-            together[metric] = together.get(metric, 0.0) + value
+            # An age, or a share of time, is that of its oldest, or worst, container.
+            together[metric] = (
+                together.get(metric, 0.0) + value if _adds_up(metric) else max(value, together.get(metric, value))
+            )
     timed = [row for row in parts if CPU in row.values]
     own = tuple(
         row._replace(values={name: value for name, value in row.values.items() if name not in together})
@@ -148,6 +152,11 @@ def _as_pod(pod: Pod) -> Tuple[Measured, ...]:
     measured = sum(any(CPU in row.values for row in rows) for rows in pod.containers.values())
     covers = Covers(measured, measured + len(pod.lacks), "containers") if pod.lacks else None
     return (Measured(oldest.source, oldest.at, oldest.window, together, covers), *own)
+
+
+def _adds_up(metric: str) -> bool:
+    row = TABLE.get(metric)
+    return row is None or row.adds_up
 
 
 def used(

@@ -12,7 +12,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from krm.collector.facts import PodFacts
 from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD, Covers, Sample
-from krm.model.metrics import SHARE, TABLE
+from krm.model.metrics import TABLE
 from krm.store.latest import Measured, Pod
 
 STATE, SUM = "state", "sum"
@@ -29,9 +29,10 @@ _RANK = {name: {source: rank for rank, source in enumerate(row.sources)} for nam
 _LAST = 99  # the rank of a source that the table does not name for a metric
 _BY_CONTAINER = frozenset(name for name, row in TABLE.items() if CONTAINER in row.levels)
 _ADDS_UP = {
-    level: frozenset(name for name, row in TABLE.items() if level in row.levels and row.form != SHARE)
+    level: frozenset(name for name, row in TABLE.items() if level in row.levels and row.adds_up)
     for level in (POD, NAMESPACE, NODE, "cluster")
 }
+_LARGEST = frozenset(name for name, row in TABLE.items() if POD in row.levels and not row.adds_up)
 Place = Tuple[str, str]  # container, resource_id: a part of a pod
 Values = Dict[str, float]
 
@@ -71,9 +72,12 @@ def pod_view(facts: PodFacts, said: Iterable[Sample], held: Iterable[Sample]) ->
             continue
         into = of_containers if subject.container else own
         for metric, value in sample.values.items():
-            into[metric] = into.get(metric, 0.0) + value
-    used = {metric: value for metric, value in own.items() if metric not in of_containers}
+            into[metric] = (
+                max(into.get(metric, value), value) if metric in _LARGEST else into.get(metric, 0.0) + value
+            )
+    used = {metric: value for metric, value in own.items() if metric not in of_containers or metric in _LARGEST}
     used.update({metric: value for metric, value in of_containers.items() if metric in _ADDS_UP[POD]})
+    used.update({metric: value for metric, value in of_containers.items() if metric in _LARGEST - own.keys()})
     whole = {
         metric: value
         for sample in held
@@ -91,22 +95,29 @@ def best_sources(samples: Iterable[Sample]) -> Dict[Tuple[Place, str], str]:
     """(part of the subject, metric) -> the source that the metric table prefers."""
     best: Dict[Tuple[Place, str], str] = {}
     for sample in samples:
-        place = (sample.subject.container, sample.subject.resource_id)
         source = sample.source
         for metric in sample.values:
-            key = (place, metric)
+            key = _part(sample, metric)
             other = best.get(key)
             if other is None or (other != source and _rank(metric, source) < _rank(metric, other)):
                 best[key] = source
     return best
 
 
+def _part(sample: Sample, metric: str) -> Tuple[Place, str]:
+    """Sources call one filesystem by names of their own: of all of a subject's, one source tells."""
+    resource_id = "" if metric.startswith("filesystem/") else sample.subject.resource_id
+    return (sample.subject.container, resource_id), metric
+
+
 def chosen(samples: Iterable[Sample], best: Mapping[Tuple[Place, str], str]) -> List[Sample]:
     """The samples with what counts of them."""
     found = []
     for sample in samples:
-        place, source = (sample.subject.container, sample.subject.resource_id), sample.source
-        values = {metric: value for metric, value in sample.values.items() if best.get((place, metric)) == source}
+        source = sample.source
+        values = {
+            metric: value for metric, value in sample.values.items() if best.get(_part(sample, metric)) == source
+        }
         if values:
             found.append(sample if len(values) == len(sample.values) else sample._replace(values=values))
     return found

@@ -44,6 +44,11 @@ class Metric(NamedTuple):
     step: float = 1.0  # what history stores it in, in its unit: a value is kept to half of this
 
     @property
+    def adds_up(self) -> bool:
+        """Whether parts come to their whole by addition. Of shares and ages the whole has its largest part's."""
+        return self.unit not in ("share", MILLISECONDS) and not self.name.startswith("app/response_time")
+
+    @property
     def sum_unit(self) -> str:
         """The unit of its sum over time."""
         if self.form == COUNTER:

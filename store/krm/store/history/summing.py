@@ -27,14 +27,14 @@ class Summing:
         if query.level != POD or not _of_containers(query):
             return self._history.range(query)
         found = self._history.range(query._replace(level=CONTAINER))
-        return Ranged(together(found.series), found.extent)
+        return Ranged(together(found.series, TABLE[query.metric].adds_up), found.extent)
 
     def totals(self, query: Query) -> Totalled:
         """As History has it. The maximum of a pod of several containers is that of each, added: at most that."""
         if query.level not in (POD, NAMESPACE) or not _of_containers(query):
             return self._history.totals(query)
         parts = self._history.totals(query._replace(level=CONTAINER))
-        pods = added(parts.totals, POD)
+        pods = added(parts.totals, POD, TABLE[query.metric].adds_up)
         if query.level == POD:
             return Totalled(pods, parts.extent)
         whole = {one.subject.namespace: one for one in self._history.totals(query).totals}
@@ -42,16 +42,16 @@ class Summing:
         return Totalled([_as_recorded(one, whole.get(one.subject.namespace)) for one in sums], parts.extent)
 
 
-def together(series: Sequence[Series]) -> List[Series]:
-    """Containers' points as their pods', by pod."""
+def together(series: Sequence[Series], adds_up: bool = True) -> List[Series]:
+    """Containers' points as their pods', by pod: added, or the largest where they do not add up."""
     pods: Dict[Subject, List[Series]] = {}
     for one in series:
         if len(one.times):
             pods.setdefault(one.subject._replace(container=""), []).append(one)
-    return [_pod(subject, pods[subject]) for subject in sorted(pods)]
+    return [_pod(subject, pods[subject], adds_up) for subject in sorted(pods)]
 
 
-def _pod(subject: Subject, containers: List[Series]) -> Series:
+def _pod(subject: Subject, containers: List[Series], adds_up: bool) -> Series:
     if len(containers) == 1:
         return containers[0]._replace(subject=subject)
     first = min(one.times[0] for one in containers)
@@ -65,19 +65,25 @@ def _pod(subject: Subject, containers: List[Series]) -> Series:
             elif math.isnan(values[place]):
                 values[place] = value
             else:
-                values[place] += value
+                values[place] = values[place] + value if adds_up else max(values[place], value)
     known = array("d", (math.nan if math.isinf(value) else value for value in values))
     return Series(subject, array("d", (first + place * STEP for place in range(steps))), known)
 
 
-def added(totals: Sequence[Total], level: str) -> List[Total]:
-    """Totals of parts as those of their pods or namespaces, by subject."""
+def added(totals: Sequence[Total], level: str, adds_up: bool = True) -> List[Total]:
+    """Totals of parts as those of their pods or namespaces, by subject; where they do not add up, the largest."""
     found: Dict[Subject, Total] = {}
     for one in totals:
         subject = one.subject
         key = subject._replace(container="") if level == POD else Subject(subject.namespace)
         other = found.get(key)
-        found[key] = one._replace(subject=key) if other is None else _both(other, one)
+        one = one._replace(subject=key)
+        if other is None:
+            found[key] = one
+        elif adds_up:
+            found[key] = _both(other, one)
+        else:
+            found[key] = max(other, one, key=lambda total: total.sum)
     return [found[subject] for subject in sorted(found)]
 
 

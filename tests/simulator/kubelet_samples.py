@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Dict, Tuple
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 T0 = 1_800_000_000.0  # when everything in these tests begins, Unix seconds
 RESOURCE, CADVISOR, SUMMARY = "/metrics/resource", "/metrics/cadvisor", "/stats/summary"
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl: apt-get install openssl")
 Key = Tuple[str, Tuple[Tuple[str, str], ...]]
 
 

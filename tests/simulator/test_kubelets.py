@@ -17,7 +17,7 @@ from krm.simulator.kubelet_nodes import Container, Node, Pod, pod
 from krm.simulator.kubelet_serving import Fault, Kubelet
 from krm.simulator.kubelets import Kubelets
 from prometheus_client.samples import Sample
-from simulator.kubelet_samples import CADVISOR, RESOURCE, SUMMARY, T0, Clock, of, samples
+from simulator.kubelet_samples import CADVISOR, RESOURCE, SUMMARY, T0, Clock, needs_openssl, of, samples
 
 
 @pytest.fixture
@@ -275,6 +275,7 @@ def test_a_killed_kubelet_refuses_ends_what_was_open_and_comes_back(plain: Kubel
     assert ask(plain)[0] == 200
 
 
+@needs_openssl
 def test_it_speaks_tls_with_a_certificate_that_can_be_trusted(clock: Clock) -> None:
     with Kubelets([node()], clock=clock) as kubelets:
         assert kubelets.url("node-1") == "https://127.0.0.1:%d" % kubelets.port("node-1")

@@ -20,7 +20,7 @@ from krm.simulator.kubelet_paper import Paper, draw
 from krm.simulator.kubelets import Kubelets
 from krm.simulator.populate import populate
 from krm.simulator.world import World
-from simulator.kubelet_samples import CADVISOR, RESOURCE, SUMMARY, samples
+from simulator.kubelet_samples import CADVISOR, RESOURCE, SUMMARY, needs_openssl, samples
 from simulator.listen import until
 from simulator.test_process import start, url_of
 
@@ -201,6 +201,7 @@ def test_the_process_serves_kubelets_and_their_levers() -> None:
         end(process)
 
 
+@needs_openssl
 def test_kubelets_of_a_secured_simulator_have_its_certificate_and_tokens(tmp_path: Path) -> None:
     ca, config = tmp_path / "kubelets.pem", tmp_path / "config"
     flags = ("--token", "secret-1", "--tls", "--kubelet-ca-out", str(ca), "--kubeconfig-out", str(config))

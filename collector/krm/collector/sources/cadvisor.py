@@ -167,7 +167,9 @@ def _take(text: str, wanted: _Wanted, cgroups: Dict[str, _Cgroup], known: Dict[s
     found = known.get(written)
     if found is None:
         labels = labels_of(written) or {}
-        cgroup = cgroups.setdefault(labels.get("id", ""), _Cgroup(labels))
+        cgroup = cgroups.get(labels.get("id", ""))
+        if cgroup is None:
+            cgroup = cgroups[labels.get("id", "")] = _Cgroup(labels)
         found = known[written] = (cgroup, labels)
     value = number(raw) if found[0].wanted else None
     if value is None or not usable(value) or (value == 0.0 and wanted.metric in _ZERO_IS_NONE):

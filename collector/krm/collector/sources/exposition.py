@@ -8,6 +8,7 @@ no line, so one bad line costs no other. Pages are capped in bytes, lines and th
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import Dict, Iterator, NamedTuple, Optional
 
 from krm.collector.source import NoData
@@ -22,6 +23,7 @@ _LINE = re.compile(
     r"(?:[ \t]+(-?[0-9]{1,18}))?[ \t]*" % _QUOTED.replace("(", "(?:", 1)
 ).fullmatch
 _LABEL = re.compile(r"[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*%s[ \t]*(?:,[ \t]*|\Z)" % _QUOTED).match
+_PAIRS = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)=%s(?:,|\Z)" % _QUOTED).findall
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", '"': '"', "\\": "\\"}
 
@@ -75,6 +77,11 @@ def lines(page: str) -> Iterator[Line]:
 
 def labels_of(text: str) -> Optional[Dict[str, str]]:
     """`a="b",c="d"` as a mapping; None where that is no list of labels, or one stands twice."""
+    pairs = _PAIRS(text)
+    found = dict(pairs)
+    # Where the pairs with their quotes and commas are all of the text, nothing else stands between them.
+    if len(found) == len(pairs) and sum(map(len, chain(*pairs))) + 4 * len(pairs) - 1 == len(text):
+        return found if "\\" not in text else {name: unescaped(value) for name, value in pairs}
     labels: Dict[str, str] = {}
     at, end = 0, len(text.rstrip(" \t"))
     while at < end:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import random
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
@@ -259,3 +263,42 @@ def test_what_no_store_answers_is_no_history(side: Side, tmp_path: Path) -> None
         with pytest.raises(NoHistory, match="it does not answer"):
             ask(query)
     store.close()
+
+
+CHILD = """
+import pickle, sys
+from pathlib import Path
+from krm.store.history.chosen import history_of
+history = history_of(sys.argv[1], Path(sys.argv[2]))
+for samples, now in pickle.load(open(sys.argv[3], "rb")):
+    while history._sender._turns.qsize() > 8:
+        pass
+    history.record(samples, now)
+    print(now, flush=True)
+import time
+time.sleep(60)
+"""
+
+
+def test_what_a_killed_collector_left_arrives_with_the_next_one(side: Side, tmp_path: Path) -> None:
+    begin = begin_of_test()
+    turns = list(Load(random.randrange(10**6), begin).turns(begin, begin + 400))
+    (tmp_path / "turns").write_bytes(pickle.dumps(turns))
+    side.server.stop()
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, side.url, str(tmp_path), str(tmp_path / "turns")], stdout=subprocess.PIPE
+    )
+    try:
+        until("all turns wait", lambda: len(list(tmp_path.glob("spool-*/*.gz"))) == len(turns), 60)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+    side.server.start()
+    file, store = LocalHistory(str(tmp_path / "history.db")), side.open(tmp_path)
+    record_all([file], turns)
+    settled(side.server, store, tmp_path, turns)
+    for metric, step in (("cpu/usage_rate", 0.1), ("network/rx", 1024.0), ("memory/working_set", 1024.0)):
+        found = totals(file, metric, "pod", begin, begin + HOUR)
+        assert found
+        same(found, totals(store, metric, "pod", begin, begin + HOUR), step, 1)
+    file.close()

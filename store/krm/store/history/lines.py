@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import unquote
 
@@ -34,6 +35,7 @@ SUBJECT_TAGS: Dict[str, str] = {
 # Characters of a tag's value: InfluxDB holds 64 KiB of all tags together, VictoriaMetrics 16 KiB of each.
 MOST_TAG = 1024
 _UNWRITABLE = re.compile(r"[%\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@+-]*").fullmatch
 _ESCAPED = re.compile(r"([,= ])")
 
 Field = Union[float, int, str]
@@ -72,18 +74,20 @@ def untagged(value: str) -> str:
 
 def line(point: Point) -> Optional[str]:
     """One line without its end; None where nothing of it can be written: no finite field, an endless tag."""
-    fields = [text for text in map(_field, point.fields.items()) if text]
-    if not fields or any(len(value) > MOST_TAG for _, value in point.tags):
-        return None
-    return f"{_head(point.measurement, point.tags)} {','.join(fields)} {round(point.at * 1000)}"
+    return _line(point, _tagged_text(point.tags))
 
 
 def text(points: Iterable[Point]) -> Tuple[bytes, int]:
     """(the lines, how many points gave none)."""
     lines: List[str] = []
     lost = 0
+    tags: Optional[Tuple[Tuple[str, str], ...]] = None
+    written: Optional[str] = None
     for point in points:
-        one = line(point)
+        if point.tags is not tags:  # a sample's points share theirs
+            tags = point.tags
+            written = _tagged_text(tags)
+        one = _line(point, written)
         if one is None:
             lost += 1
         else:
@@ -91,13 +95,28 @@ def text(points: Iterable[Point]) -> Tuple[bytes, int]:
     return ("\n".join(lines) + "\n").encode() if lines else b"", lost
 
 
-def _head(measurement: str, tags: Tuple[Tuple[str, str], ...]) -> str:
-    written = [_escaped(measurement)]
-    written += [f"{_escaped(tag)}={_escaped(value)}" for tag, value in tags]
-    return ",".join(written)
+def _line(point: Point, tags: Optional[str]) -> Optional[str]:
+    fields = [text for text in map(_field, point.fields.items()) if text]
+    if not fields or tags is None:
+        return None
+    return f"{_name(point.measurement)}{tags} {','.join(fields)} {round(point.at * 1000)}"
+
+
+def _tagged_text(tags: Tuple[Tuple[str, str], ...]) -> Optional[str]:
+    """Tags as a line has them; None = too long."""
+    if any(len(value) > MOST_TAG for _, value in tags):
+        return None
+    return "".join([f",{_name(tag)}={_escaped(value)}" for tag, value in tags])
+
+
+@lru_cache(maxsize=1024)  # of measurements, tags and fields
+def _name(name: str) -> str:
+    return _escaped(name)
 
 
 def _escaped(value: str) -> str:
+    if _PLAIN(value):
+        return value
     return _ESCAPED.sub(r"\\\1", tagged(value))
 
 
@@ -105,9 +124,9 @@ def _field(item: Tuple[str, Field]) -> str:
     name, value = item
     if isinstance(value, str):
         quoted = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'{_escaped(name)}="{quoted}"'.replace("\n", " ")
+        return f'{_name(name)}="{quoted}"'.replace("\n", " ")
     # Always a float: a field's type is that of the first point that a shard got.
-    return f"{_escaped(name)}={float(value)!r}" if math.isfinite(value) else ""
+    return f"{_name(name)}={float(value)!r}" if math.isfinite(value) else ""
 
 
 def _percent(found: re.Match[str]) -> str:

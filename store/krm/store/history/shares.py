@@ -20,6 +20,7 @@ from krm.store.history.steps import hour_of, step_of
 from krm.store.history.sums import NEVER, stands_for
 
 FORGET = HOUR  # seconds after which a series that brings nothing has ended
+_NEW = (NEVER, 0.0)
 _BEFORE = 0.001  # seconds before an hour ends at which an earlier share stands
 
 
@@ -42,7 +43,7 @@ class Newest(NamedTuple):
     value: float
 
 
-Key = Tuple[Subject, str]
+Track = Dict[str, Tuple[float, float]]  # metric -> (time, value) of the newest sample
 
 
 class Shares:
@@ -50,7 +51,8 @@ class Shares:
 
     def __init__(self, most_series: int = MOST_SERIES) -> None:
         self._most = most_series
-        self._tracks: Dict[Key, Tuple[float, float]] = {}  # (time, value) of the newest sample
+        self._tracks: Dict[Subject, Track] = {}
+        self._count = 0
         self._swept = NEVER
         self._open_since = 0
         self.repeated = 0  # not newer than the one before: every source is asked more often than it measures
@@ -65,31 +67,35 @@ class Shares:
                 self._refuse("of a time that is not now")
                 continue
             found: List[Share] = []
+            track = self._tracks.setdefault(key_of(sample.subject), {})
             for metric, value in sample.values.items():
-                found += self._value(sample, metric, value)
+                found += self._value(sample, track, metric, value)
             if found:
                 yield sample, found
 
     def goes_on(self, newest: Newest) -> None:
         """After a restart: what the store has already is not counted again."""
-        key = (key_of(newest.subject), newest.metric)
-        if newest.at > self._tracks.get(key, (NEVER, 0.0))[0] and len(self._tracks) < self._most:
-            self._tracks[key] = (newest.at, newest.value)
+        track = self._tracks.setdefault(key_of(newest.subject), {})
+        known = newest.metric in track
+        if (known and newest.at > track[newest.metric][0]) or (not known and self._count < self._most):
+            track[newest.metric] = (newest.at, newest.value)
+            self._count += not known
 
-    def _value(self, sample: Sample, metric: str, value: float) -> List[Share]:
+    def _value(self, sample: Sample, track: Track, metric: str, value: float) -> List[Share]:
         row = TABLE.get(metric)
         if row is None:
             return self._refuse("of a metric that is not in the table")
         if not isinstance(value, (int, float)) or not isfinite(value):
             return self._refuse("that is no finite number")
-        key = (key_of(sample.subject), metric)
-        before, tail = self._tracks.get(key, (NEVER, 0.0))
+        before, tail = track.get(metric, _NEW)
         if sample.at <= before:
             self.repeated += 1
             return []
-        if before == NEVER and len(self._tracks) >= self._most:
-            return self._refuse(f"beyond {self._most} series")
-        self._tracks[key] = (sample.at, value)
+        if before == NEVER:
+            if self._count >= self._most:
+                return self._refuse(f"beyond {self._most} series")
+            self._count += 1
+        track[metric] = (sample.at, value)
         begin, amount = stands_for(row.form, before, tail, value, sample)
         return shared(metric, begin, sample.at, value, amount, self._open_since)
 
@@ -100,7 +106,12 @@ class Shares:
     def _sweep(self, now: float) -> None:
         if now - self._swept > FORGET:
             self._swept = now
-            self._tracks = {key: track for key, track in self._tracks.items() if track[0] >= now - FORGET}
+            for subject, track in list(self._tracks.items()):
+                for metric in [metric for metric, (at, _) in track.items() if at < now - FORGET]:
+                    del track[metric]
+                    self._count -= 1
+                if not track:
+                    del self._tracks[subject]
 
 
 def shared(metric: str, begin: float, at: float, value: float, amount: float, open_since: int) -> List[Share]:

@@ -52,7 +52,7 @@ test-faults: setup ## random faults against the whole pipeline; KRM_FAULT_ROUNDS
 	else echo "tests/faults is not there: nothing was run"; fi
 
 .PHONY: test-node
-test-node: setup ## a real kubelet with containerd and runc on this machine, as root; about 3 minutes
+test-node: setup ## a real kubelet with containerd and runc on this machine, as root; 4 to 5 minutes
 	@cd tests && $(abspath $(PYTHON)) -m node.real
 	@$(PYTEST) --timeout=300 -m node tests/node tests/acceptance
 

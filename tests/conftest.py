@@ -22,7 +22,7 @@ from controlplane.fixtures import (  # noqa: F401 (fixtures)
     own_control_plane,
 )
 from kept_cluster import kept, server  # noqa: F401 (fixtures)
-from node.fixtures import node, node_plane  # noqa: F401 (fixtures)
+from node.fixtures import loaded_node, node, node_metrics_server, node_plane  # noqa: F401 (fixtures)
 from original_client import original_client  # noqa: F401 (fixture)
 
 HERE = Path(__file__).resolve().parent

@@ -37,13 +37,21 @@ LINKS = Path("/var/log/containers")
 KUBELET, CNI = "/var/lib/kubelet", "/var/lib/cni"
 LEFT_FOLDERS = (f"{KUBELET}/device-plugins", KUBELET, str(LINKS), f"{CNI}/results", CNI)
 DEATH_SECONDS = 10.0
+# FOLDER, while it is this process' own: its lock would wait for itself.
+_ours: Set[Path] = set()
 
 
 @contextlib.contextmanager
 def prepared() -> Iterator[Path]:
-    """FOLDER, empty, for one node at a time; afterwards the machine is as it was."""
+    """FOLDER, empty, for one node at a time; afterwards the machine is as it was.
+
+    Waits for another process' node; RuntimeError while this one's own is there.
+    """
+    if _ours:
+        raise RuntimeError("this process has a node already")
     with open(str(LOCK), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        _ours.add(FOLDER)
         clean()
         FOLDER.mkdir(mode=0o700)
         try:
@@ -54,6 +62,7 @@ def prepared() -> Iterator[Path]:
             yield FOLDER
         finally:
             clean()
+            _ours.clear()
 
 
 def hierarchies() -> List[Path]:

@@ -1,4 +1,4 @@
-"""The grammar of what is measured: top, export."""
+"""The grammar of what is measured: top, export, backup, restore."""
 
 from __future__ import annotations
 
@@ -48,3 +48,24 @@ def export(parser: Parser, commands: Any, name: str) -> None:
     command.add_argument("--history", metavar="URL", help="influxdb:// or victoriametrics:// (docs/history.md)")
     command.add_argument("--history-token-file", metavar="FILE", help="token of the collector's history")
     where(command, contexts=False)
+
+
+def backup(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(parser, commands, name, "copy the measurements' history, while it is written")
+    command.add_argument("file", metavar="FILE", help="the copy; nothing that exists is written over")
+    command.add_argument(
+        "--history", metavar="FILE", help="of this file, which no collector has open (default: the collector's own)"
+    )
+    command.add_argument("--history-token-file", metavar="FILE", help="token of the collector's history")
+    where(command, contexts=False)
+
+
+def restore(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(parser, commands, name, "put a backup of the history back, where there is none")
+    command.add_argument("file", metavar="FILE", help="what krm backup wrote")
+    command.add_argument(
+        "--history",
+        metavar="FILE",
+        required=True,
+        help="where the history goes; nothing that exists is written over",
+    )

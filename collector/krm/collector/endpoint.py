@@ -89,7 +89,7 @@ def _handler(history: History, backup: Optional[Backup], token: str) -> Any:
             self.close_connection = True
             if not self._knows():
                 return
-            if self.path != "/v1/backup" or backup is None:
+            if self.path != wire.BACKUP or backup is None:
                 self._say(404, "there is nothing here" if backup else "this history has no file to copy")
                 return
             with room:

@@ -13,7 +13,7 @@ import threading
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO, Iterator
+from typing import BinaryIO, Callable, Iterator
 
 from krm.store.history.asked import NoHistory
 from krm.store.history.sqlite import readonly
@@ -46,16 +46,21 @@ def backup(source: str, target: str) -> str:
         return _stamped(partial)
 
 
+def fetched(copy: Callable[[BinaryIO], None], target: str) -> str:
+    """A backup from elsewhere, such as RemoteHistory.copy brings, proved. Raises CannotCopy, NoHistory."""
+    with _new_file(target) as partial:
+        with open(partial, "wb") as file:
+            copy(file)
+        return _proved(partial, target)
+
+
 def restore(source: str, target: str) -> str:
     """A backup into an empty place. Answers its digest. Raises CannotCopy, with the place as it was."""
     if not os.path.exists(source):
         raise CannotCopy(f"{source}: there is no backup")
     with _new_file(target) as partial:
         _copy(source, partial)
-        wanted, found = _stamp(partial), digest(partial)
-        if wanted != found:
-            raise CannotCopy(f"{source} is no whole backup: its digest is {found}, and it says {wanted or 'none'}")
-    return found
+        return _proved(partial, source)
 
 
 def digest(path: str) -> str:
@@ -77,12 +82,20 @@ def copied(source: str) -> Iterator[BinaryIO]:
         os.unlink(target)
 
 
+def _proved(partial: str, name: str) -> str:
+    wanted, found = _stamp(partial), digest(partial)
+    if wanted != found:
+        raise CannotCopy(f"{name} is no whole backup: its digest is {found}, and it says {wanted or 'none'}")
+    return found
+
+
 @contextmanager
 def _new_file(target: str) -> Iterator[str]:
     """A file beside it, which takes its name at the end. Nothing that exists is written over."""
     partial = f"{target}.partial-{os.getpid()}"
-    if os.path.exists(target):
-        raise CannotCopy(f"{target} exists: nothing is written over")
+    for side in ("", "-wal", "-journal"):  # a log without its file would be taken for the new one's
+        if os.path.lexists(target + side):
+            raise CannotCopy(f"{target}{side} exists: nothing is written over")
     try:
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         yield partial

@@ -11,15 +11,17 @@ import http.client
 import ssl
 import time
 from hashlib import sha256
-from typing import Callable, Optional, Tuple
+from typing import BinaryIO, Callable, Optional, Tuple
 from urllib.parse import urlsplit
 
-from krm.store.answers import whole_body, within
+from krm.store.answers import CHUNK, whole_body, within
 from krm.store.history import wire
 from krm.store.history.asked import NoHistory, Query, Ranged, TooMuch, Totalled
 
 TIMEOUT = 30.0  # seconds for a whole answer: 24 h of a large namespace take one
 CONNECT = 5.0  # seconds
+COPY = 900.0  # seconds for a backup: 2 GB over 20 Mbit/s
+_SENTENCE = 500  # bytes of a refusal that are read
 # HTTP codes of the endpoint, and what they are here.
 TOO_MUCH, BAD = 413, 400
 
@@ -54,6 +56,26 @@ class RemoteHistory:
         if answer.status != 200:
             raise _refused(answer.status, body)
         return body
+
+    def copy(self, file: BinaryIO) -> None:
+        """The whole history as of one moment, into an open file. Raises NoHistory."""
+        deadline = time.monotonic() + COPY
+        connection = self.connect(deadline)
+        try:
+            connection.sock.settimeout(COPY)  # the copy is made before the first byte of it comes
+            connection.request("GET", wire.BACKUP, headers=self._headers())
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise _refused(answer.status, answer.read(_SENTENCE))
+            size = answer.length
+            for chunk in iter(lambda: answer.read(CHUNK), b""):
+                file.write(chunk)
+            if size is None or answer.length:
+                raise NoHistory("no backup: the collector's answer was cut short")
+        except (OSError, http.client.HTTPException) as error:
+            raise NoHistory(f"no backup: {error or type(error).__name__}") from None
+        finally:
+            connection.close()
 
     def connect(self, deadline: float) -> http.client.HTTPSConnection:
         """A connection to the collector whose certificate is the one that it published. Raises NoHistory."""

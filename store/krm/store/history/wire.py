@@ -20,6 +20,7 @@ FORMAT = 1
 MAX_QUERY = 64 * 1024  # bytes; a caller that may see 200 namespaces names them all
 MAX_ANSWER = 256 * 1024 * 1024  # bytes: 24 h of 2,000 pods' series are 92 MB
 RANGE, TOTALS = "/v1/range", "/v1/totals"
+BACKUP = "/v1/backup"
 
 
 class BadQuery(ValueError):

@@ -11,7 +11,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import metric_servers
 import pytest
@@ -118,6 +118,11 @@ def test_a_stream_delay_is_read_by_the_query_of_the_docs(tmp_path: Path) -> None
             return json.loads(body)["results"][0].get("series")
 
         found = until("it is there", answer)
+        others = [line.strip() for line in docs.splitlines() if line.startswith("    SELECT")]
+        assert len(others) == 2
+        for other in others:
+            asked = metric_servers.ask(server.port, "POST", "/query", urlencode({"db": "k8s", "q": other}), form)
+            assert "error" not in json.loads(asked[1])["results"][0], (other, asked)
         assert {(one["tags"]["resource"], one["values"][0][1]) for one in found} == {("pods", 2), ("no des", 7)}
         history.close()
 

@@ -267,6 +267,18 @@ def test_what_the_pages_say_of_one_moment_is_the_same() -> None:
     assert web(page, "pressure_io_waiting_seconds_total").value * 1e6 == container["io"]["psi"]["some"]["total"]
 
 
+def test_all_times_are_by_the_clock_of_the_node() -> None:
+    found = kubelet(skew=-3600.0)
+    page, whole = found.page(CADVISOR), summary(found)
+    used = web(page, "cpu_usage_seconds_total", cpu="total")
+    assert (used.value, float(used.timestamp)) == (250.0, T0 + AGO - 3600.0)
+    starts = {s.value for (name, _), s in samples(page).items() if name == "container_start_time_seconds"}
+    assert starts == {T0 - 3600.0}
+    assert whole["node"]["startTime"] == whole["pods"][0]["startTime"] == "2027-01-15T07:00:00Z"
+    assert whole["pods"][0]["containers"][1]["startTime"] == "2027-01-15T07:00:00Z"
+    assert whole["pods"][0]["containers"][1]["cpu"]["time"] == "2027-01-15T07:16:40Z"
+
+
 def test_every_counter_of_the_pages_only_grows() -> None:
     found = kubelet()
     before: Dict[Key, float] = {}

@@ -74,15 +74,16 @@ def cadvisor_form(seen: NodeSeen) -> Form:
 
 def cadvisor_values(seen: NodeSeen) -> List[str]:
     """What fills the gaps: the numbers of each cgroup in turn."""
-    node, pods = of_node(seen), of_pods(seen)
-    values = _values(node, seen.node.start, node.counts, disk(seen, node))
-    values += _values(pods, seen.node.start) * 2
+    stamp, node, pods = seen.node.stamp, of_node(seen), of_pods(seen)
+    booted = stamp(seen.node.start)
+    values = _values(node, booted, node.counts, disk(seen, node))
+    values += _values(pods, booted) * 2
     for pod in seen.pods:
-        used = of_pod(seen, pod)
-        values += _values(used, pod.pod.start)
-        values += _values(_NOTHING._replace(stamp=used.stamp), pod.pod.start, used.counts)
+        used, started = of_pod(seen, pod), stamp(pod.pod.start)
+        values += _values(used, started)
+        values += _sandbox_values(used, started)
         for _, spot in pod.containers:
-            values += _values(of_container(seen, spot), spot.epoch.started)
+            values += _values(of_container(seen, spot), stamp(spot.epoch.started))
     return values
 
 
@@ -178,18 +179,35 @@ def _values(
         *(_parts(counts[each], 1e6) for each in PRESSURES),
         amount(memory.cache), amount(memory.rss), amount(memory.swap), amount(memory.usage),
         amount(memory.memory), amount(max(0, memory.cache - memory.inactive)), amount(memory.inactive),
-        amount(started // 1000 + 0.0), number(used.stamp // 1000),
+        _start(started), number(used.stamp // 1000),
         amount(used.processes), amount(used.threads),
     ]  # fmt: skip
-    if network is None:
-        found += _NO_NETWORK
-    else:
-        for volume, errors in ((RX, RX_ERRORS), (TX, TX_ERRORS)):
-            found += (_whole(network[volume]), _whole(network[volume] / PACKET), _whole(network[errors]))
+    found += _NO_NETWORK if network is None else _network(network)
     if filesystem is None:
         return found + _NO_DISK
     sizes = (filesystem.capacity, filesystem.used, filesystem.inodes, filesystem.inodes_free)
     return found + [number(size) for size in sizes]
+
+
+def _sandbox_values(pod: Used, started: int) -> List[str]:
+    """The pause container does nothing, but the pod's network is its."""
+    found = _PAUSED[:]
+    found[INDEX["stamp"]], found[INDEX["now"]] = str(pod.stamp), number(pod.stamp // 1000)
+    found[INDEX["start"]] = _start(started)
+    found[INDEX["rx"] : INDEX["tx_errors"] + 1] = _network(pod.counts)
+    return found
+
+
+def _network(counts: Sequence[float]) -> List[str]:
+    found: List[str] = []
+    for volume, errors in ((RX, RX_ERRORS), (TX, TX_ERRORS)):
+        found += (_whole(counts[volume]), _whole(counts[volume] / PACKET), _whole(counts[errors]))
+    return found
+
+
+def _start(moment: int) -> str:
+    """In whole seconds, as cAdvisor cuts it."""
+    return amount(float(moment // 1000))
 
 
 _NO_NETWORK = ["0"] * 6
@@ -203,3 +221,6 @@ def _whole(value: float) -> str:
 def _parts(value: float, grain: float) -> str:
     """Seconds to the grain that the kernel counts in."""
     return number(round(value * grain) / grain) if value else "0"
+
+
+_PAUSED = _values(_NOTHING, 0)

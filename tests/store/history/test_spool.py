@@ -96,8 +96,9 @@ def test_a_torn_file_costs_itself_alone(tmp_path: Path, harm: str) -> None:
         }[harm]
     )  # fmt: skip
     again = Spool(tmp_path / "s")
-    assert (again.torn, len(again)) == (1, 2)
     assert [text[-2:] for text in lines_of(again)] == [b"0\n", b"2\n"]
+    assert (again.torn, len(again), again.bytes) == (1, 0, 0)
+    assert not list((tmp_path / "s").glob("*.gz"))
 
 
 def test_a_full_disk_is_told_and_leaves_the_spool_as_it_was(

@@ -6,7 +6,7 @@ one point a series and moment is the same after the second time.
 When is it safe? A batch is a file before the first attempt to send it, so a killed process loses none.
 It is synced to the disk (fsync of file and folder) when the first attempt failed, so a power failure
 loses at most the batch that was on its way. A file that was torn all the same is told by gzip's own
-checksum at the start, counted, and removed.
+checksum when its turn comes, counted, and removed.
 
 Of two processes one has the folder: it holds a lock until it ends.
 """
@@ -54,7 +54,8 @@ class Spool:
         self.dropped = 0  # batches that had to make room
         self.torn = 0  # files that a crash tore
         self._batches: Deque[Batch] = deque()
-        self._next, self._secured = 0, -1  # numbers: of the next batch, and of the last that is synced
+        # Numbers: of the next batch, of the first that is this process' own, of the last that is synced.
+        self._next, self._own, self._secured = 0, 0, -1
         try:
             self._look()
         except BaseException:
@@ -87,11 +88,14 @@ class Spool:
         """The batch that is next to be sent; None = there is none. Raises OSError."""
         while self._batches:
             batch = self._batches[0]
+            path = self._path(batch.number)
             try:
-                return batch, self._path(batch.number).read_bytes()
-            except FileNotFoundError:  # someone cleaned up by hand
-                self._forget(batch)
-                self.torn += 1
+                if batch.number >= self._own or is_whole(path):
+                    return batch, path.read_bytes()
+            except FileNotFoundError:
+                pass  # someone cleaned up by hand: it is as lost as a torn one
+            self._remove(batch)
+            self.torn += 1
         return None
 
     def done(self, name: Batch) -> None:
@@ -118,13 +122,8 @@ class Spool:
             match = _NAME.match(path.name)
             if match:
                 found.append(Batch(int(match.group(1)), path.stat().st_size))
-        for batch in sorted(found):
-            self._next = batch.number + 1
-            if is_whole(self._path(batch.number)):
-                self._batches.append(batch)
-            else:
-                self.torn += 1
-                self._path(batch.number).unlink()
+        self._batches.extend(sorted(found))
+        self._own = self._next = self._batches[-1].number + 1 if self._batches else 0
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:016d}.gz"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from krm.client.direct import told
 from krm.client.directory import Directory
@@ -12,13 +12,12 @@ from krm.client.errors import BadRequest, KrmError
 from krm.client.moments import Moment, parse_moment
 from krm.client.source import Source
 from krm.client.usage import CPU, MEMORY, Usage, Used, level_of, span_of, usage_of
-from krm.model.measures import NAMESPACE, NODE
+from krm.model.measures import CLUSTER, NAMESPACE, NODE
 from krm.store.connect import Database
-from krm.store.history.asked import Extent, NoHistory, Query, Series, Total
+from krm.store.history.asked import Extent, NoHistory, Query, Ranged, Series, Total, Totalled
 from krm.store.history.collected import Collected
 from krm.store.history.remote import RemoteHistory
 from krm.store.history.wire import BadQuery
-from krm.store.latest import Latest
 from krm.store.latest_reader import LatestReader
 
 TOKEN_FILE = "KRM_HISTORY_TOKEN_FILE"  # noqa: S105 (the name of a variable)
@@ -56,20 +55,68 @@ class Totals(NamedTuple):
         return totals_frame(self.totals, package)
 
 
-class Measurements:
-    """Of one cluster. Not for several threads."""
+class Backend(Protocol):
+    """Where measurements are read from."""
 
-    def __init__(self, database: Database, cluster: str, token_file: str = "") -> None:
-        """token_file: of the token that opens the history; '' = KRM_HISTORY_TOKEN_FILE."""
+    def usage(self, level: str, namespace: Optional[str], name: str) -> Usage:
+        """Of now. Raises KrmError."""
+        ...
+
+    def range(self, query: Query) -> Ranged:
+        """Raises NoHistory, BadQuery, KrmError."""
+        ...
+
+    def totals(self, query: Query) -> Totalled:
+        """Raises as range."""
+        ...
+
+    def now(self) -> float:
+        """The clock of what is kept, Unix seconds."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class FromRedis:
+    """The newest values from Redis, the past from the collector."""
+
+    def __init__(self, database: Database, cluster: str, token_file: str) -> None:
         self._reader = LatestReader(database, cluster)
         self._place = Collected(database, cluster)
         self._token_file = token_file or os.environ.get(TOKEN_FILE, "")
 
+    def usage(self, level: str, namespace: Optional[str], name: str) -> Usage:
+        with told():
+            latest = self._reader.read(() if level == NODE else None if namespace is None else (namespace,))
+        return usage_of(latest, level, name)
+
+    def range(self, query: Query) -> Ranged:
+        return self._history().range(query)
+
+    def totals(self, query: Query) -> Totalled:
+        return self._history().totals(query)
+
+    def now(self) -> float:
+        with told():
+            return self._reader.beat().now
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _history(self) -> RemoteHistory:
+        return RemoteHistory(self._place, _token(self._token_file))
+
+
+class Measurements:
+    """Of one cluster. Not for several threads."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
     def usage(self, what: str, namespace: Optional[str], name: str, window: Optional[float]) -> Usage:
         """what: pods, containers, namespaces, nodes. window: seconds, None = now alone. Raises KrmError."""
         level = level_of(what)
-        latest = self._latest(() if level == NODE else None if namespace is None else (namespace,))
-        found = usage_of(latest, level, name)
+        found = self._backend.usage(level, namespace, name)
         if window is None:
             return found
         query = Query(CPU, level, found.now - window, found.now, namespace=namespace or "")
@@ -79,24 +126,19 @@ class Measurements:
 
     def points(self, query: Query) -> Points:
         """Raises NoMeasurements, BadRequest."""
-        return Points(*self._asked("range", query))
+        return Points(*_asked(self._backend.range, query))
 
     def totals(self, query: Query) -> Totals:
         """Raises NoMeasurements, BadRequest."""
-        return Totals(*self._asked("totals", query))
+        return Totals(*_asked(self._backend.totals, query))
 
     def now(self) -> float:
-        """Redis' clock, Unix seconds."""
-        with told():
-            return self._reader.beat().now
+        """The clock of what is kept, Unix seconds."""
+        return self._backend.now()
 
     def close(self) -> None:
         """Ends the socket."""
-        self._reader.close()
-
-    def _latest(self, namespaces: Optional[Sequence[str]]) -> Latest:
-        with told():
-            return self._reader.read(namespaces)
+        self._backend.close()
 
     def _spanned(self, rows: Sequence[Used], query: Query) -> List[Used]:
         by_subject: Dict[Tuple[str, str, str], Dict[str, Any]] = {}
@@ -109,24 +151,23 @@ class Measurements:
                     by_subject.setdefault(key, {})[metric] = span
         return [replace(row, spans=by_subject.get((row.namespace, row.name, row.container), {})) for row in rows]
 
-    def _asked(self, how: str, query: Query) -> Any:
-        history = RemoteHistory(self._place, _token(self._token_file))
-        try:
-            return getattr(history, how)(query)
-        except BadQuery as error:
-            raise BadRequest(str(error)) from None
-        except NoHistory as error:
-            raise NoMeasurements(str(error)) from None
+
+def _asked(ask: Callable[[Query], Any], query: Query) -> Any:
+    try:
+        return ask(query)
+    except BadQuery as error:
+        raise BadRequest(str(error)) from None
+    except NoHistory as error:
+        raise NoMeasurements(str(error)) from None
 
 
 def open_measurements(source: Source, token_file: str) -> Measurements:
-    """Raises BadRequest where the source is a server."""
-    if not isinstance(source, Directory):
-        raise BadRequest(
-            "measurements are read from Redis: name it (redis://...), or ask this server's metrics.k8s.io, "
-            "as kubectl top does"
-        )
-    return Measurements(source.database, source.cluster, token_file)
+    """From where the source reads: Redis, or a server."""
+    if isinstance(source, Directory):
+        return Measurements(FromRedis(source.database, source.cluster, token_file))
+    from krm.client.remote_measurements import from_server  # who reads from Redis needs no HTTP
+
+    return Measurements(from_server(source))
 
 
 def _of(query: Query, name: str) -> Query:
@@ -140,7 +181,7 @@ def query_of(metric: str, level: str, begin: Moment, end: Optional[Moment], now:
     moments = [now if moment is None else parse_moment(moment, now) for moment in (begin, end)]
     if not all(isinstance(moment, float) for moment in moments):
         raise BadRequest("a time is meant (RFC 3339, or a span ago such as 5m), not a version")
-    return Query(metric, level_of(level), moments[0], moments[1], **where)  # type: ignore[arg-type]
+    return Query(metric, CLUSTER if level == CLUSTER else level_of(level), moments[0], moments[1], **where)  # type: ignore[arg-type]
 
 
 def _token(path: str) -> str:

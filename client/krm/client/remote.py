@@ -97,6 +97,11 @@ class Remote(Source):
         """Ends the sockets."""
         self._door.close()
 
+    @property
+    def door(self) -> Door:
+        """For what is read beside kinds."""
+        return self._door
+
     def clusters(self) -> List[str]:
         """Those that the server shows to this caller."""
         return sorted(wire.text(row, "name") for row in _rows(self._door.json("clusters"), "clusters"))

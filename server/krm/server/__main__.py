@@ -27,6 +27,7 @@ from krm.server.routes import Route
 from krm.server.serving import Serving
 from krm.server.streams import Streams
 from krm.server.tls import BadCertificates, Certificates
+from krm.server.usage_api import UsageApi
 from krm.stage.classic import account, read_value
 from krm.stage.common import LEVELS
 from krm.stage.runner import configure_logging, die_with_parent
@@ -195,7 +196,8 @@ async def _serve(settings: Settings, certificates: Optional[Certificates], accou
     if settings.health_port:
         ports.append(Port(app.health, settings.health_address, settings.health_port))
     token = read_value(settings.history_token_file) if settings.history_token_file else ""
-    app.classic = Classic(RemoteHistory(Collected(database, settings.cluster[0]), token), accounts, kept)
+    histories = {name: RemoteHistory(Collected(database, name), token) for name in settings.cluster}
+    app.classic = Classic(histories[settings.cluster[0]], accounts, kept)
     app.kubernetes_root = not settings.no_kubernetes_root
     app.audit = Audit(settings.audit_log) if settings.audit_log else None
     loop.add_signal_handler(signal.SIGHUP, _hang_up, loop, certificates, app.audit)
@@ -211,7 +213,7 @@ async def _serve(settings: Settings, certificates: Optional[Certificates], accou
     for hub, gate in zip(hubs, await gates.open()):
         serving = Serving(hub.catalog, kept, hub.now)
         hub.changed = serving.changed
-        _add(app, serving, gate, past, metrics)
+        _add(app, serving, gate, past, metrics, histories[serving.catalog.cluster])
         hub.start()
     await asyncio.gather(*[hub.looked() for hub in hubs])
     looking = loop.create_task(certificates.keep()) if certificates else None
@@ -229,12 +231,13 @@ async def _serve(settings: Settings, certificates: Optional[Certificates], accou
     return 0
 
 
-def _add(app: App, serving: Serving, gate: Gate, past: Past, metrics: Metrics) -> None:
+def _add(app: App, serving: Serving, gate: Gate, past: Past, metrics: Metrics, history: RemoteHistory) -> None:
     """One cluster, with all that stands below its prefix."""
     cluster = serving.catalog.cluster
 
     def routes(gate: Gate, streams: Streams) -> List[Route]:
         original = [*Original(serving, gate).routes(), metrics.route(cluster, gate)]
+        original += UsageApi(serving, gate, history).routes()
         return original + own_routes(serving, gate, past, streams, lambda: app.routes)
 
     metrics.add(cluster, serving, app.add(serving, gate, routes).streams, gate)

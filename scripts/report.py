@@ -47,6 +47,7 @@ class Run(NamedTuple):
     skipped: List[Skip]
     slowest: List[Tuple[float, str]]
     environment: Dict[str, str]
+    unsteady: List[str] = []  # failed in the run, passed when they were run once more (scripts/again.py)
 
     def unexpected(self) -> List[Skip]:
         """Skips that are not on the list."""
@@ -80,6 +81,7 @@ def read(path: Path) -> Run:
         skipped=skipped,
         slowest=timed[:SLOWEST],
         environment=report.get("environment", {}),
+        unsteady=list(report.get("unsteady", [])),
     )
 
 
@@ -111,6 +113,9 @@ def describe(run: Run) -> List[str]:
     if run.broke_off():
         lines.append(f"  broke off: pytest exit code {run.exit_code}")
     lines += [f"  FAILED {test}" for test in run.failed]
+    lines += [
+        f"  UNSTEADY {test}: it failed, and passed when it was run by itself: mend it" for test in run.unsteady
+    ]
     unexpected = {skip.reason for skip in run.unexpected()}
     for reason, count in sorted(Counter(skip.reason for skip in run.skipped).items()):
         lines.append(f"  {count} skipped{' (not expected in CI)' if reason in unexpected else ''}: {reason}")

@@ -86,3 +86,55 @@ def test_a_torn_report_fails_and_is_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "test.json is no report" in done.stdout
     assert done.stdout.splitlines()[-1] == "0 passed, 0 failed, 0 skipped"
+
+
+AGAIN = SCRIPT.parent / "again.py"
+TESTS = """
+from pathlib import Path
+def test_steady(): pass
+def test_unsteady():
+    mark = Path(__file__).with_name("mark")
+    seen, _ = mark.exists(), mark.write_text("")
+    assert seen
+def test_broken(): assert False
+"""
+
+
+def again(folder: Path, name: str = "test") -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(AGAIN), name, "--folder", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, env={})
+
+
+def ran(folder: Path, *chosen: str) -> None:
+    (folder / "test_it.py").write_text(TESTS)
+    names = [f"test_it.py::{name}" for name in chosen]
+    reporting = ["--json-report", "--json-report-file=test.json"]
+    subprocess.run(
+        [sys.executable, "-m", "pytest", *reporting, *names], cwd=folder, timeout=60, env={}, check=False
+    )
+
+
+def test_what_passes_by_itself_is_unsteady_and_named(tmp_path: Path) -> None:
+    ran(tmp_path, "test_steady", "test_unsteady")
+    assert again(tmp_path).returncode == 0
+    done = summary(tmp_path, True, "test")
+    assert done.returncode == 0, done.stdout
+    assert "UNSTEADY test_it.py::test_unsteady" in done.stdout
+    assert done.stdout.splitlines()[-1] == "2 passed, 0 failed, 0 skipped"
+
+
+def test_what_fails_again_has_failed(tmp_path: Path) -> None:
+    ran(tmp_path, "test_unsteady", "test_broken")
+    assert again(tmp_path).returncode == 1
+    done = summary(tmp_path, True, "test")
+    assert done.returncode == 1
+    assert "FAILED test_it.py::test_broken" in done.stdout
+    assert done.stdout.splitlines()[-1] == "1 passed, 1 failed, 0 skipped"
+
+
+def test_many_failures_and_runs_that_broke_off_are_not_run_again(tmp_path: Path) -> None:
+    leave(tmp_path, "test", [case(str(number), "failed") for number in range(4)], exit_code=1)
+    assert "not run again" in again(tmp_path).stdout
+    leave(tmp_path, "test", [case("x", "passed")], exit_code=2)
+    assert again(tmp_path).returncode == 1
+    assert again(tmp_path, "none").returncode == 1

@@ -100,7 +100,7 @@ def test_broken(): assert False
 """
 
 
-def again(folder: Path, name: str = "test") -> "subprocess.CompletedProcess[str]":
+def again(folder: Path, name: str = "test") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(AGAIN), name, "--folder", str(folder)]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, env={})
 

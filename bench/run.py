@@ -18,6 +18,7 @@ import apiserver
 import collect
 import decode
 import flow
+import history
 import serving
 import watchers
 from rig import Row
@@ -31,6 +32,7 @@ PARTS: Dict[str, Callable[[], List[Row]]] = {
     "apiserver": apiserver.rows,
     "server": serving.rows,
     "watchers": watchers.rows,
+    "history": history.rows,
     "collection": collect.rows,
 }
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"

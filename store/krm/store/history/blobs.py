@@ -53,7 +53,7 @@ class Packed(NamedTuple):
     namespace: str
     first: int  # of POINTS: the number of its first step; of SUMS: of its hour
     width: int  # numbers a row
-    subjects: List[Subject]
+    names: List[List[str]]  # the subjects, field by field
     sections: Dict[Tuple[str, str], Tuple[int, int, int, int, float]]  # (level, metric) -> where, sizes, step
     body: bytes
 
@@ -69,12 +69,15 @@ class Packed(NamedTuple):
             return None
         start, count, size, marked, step = place
         cells = count * self.width
-        if not 0 < count <= len(self.subjects) or cells > _MOST_CELLS:
+        if not 0 < count <= len(self.names[0]) or cells > _MOST_CELLS:
             raise Damaged(f"{count} rows of {level} {metric}")
         who, numbers, marks = self._parts(start, size, marked)
         try:
             indices = planes.unpack(who, count)
-            found = [self.subjects[index] for index in indices]
+            found = [
+                Subject(self.namespace, *fields)
+                for fields in zip(*(map(field.__getitem__, indices) for field in self.names))
+            ]
             return Rows(
                 metric,
                 level,
@@ -146,14 +149,10 @@ def decode(blob: bytes) -> Packed:
             (level, metric): (where, count, size, marked, float(step))
             for level, metric, where, count, size, marked, step in head["sections"]
         }
-        namespace = head["namespace"]
-        subjects = [
-            Subject(namespace, pod, uid, container, node, resource_id)
-            for pod, uid, container, node, resource_id in zip(*names)
-        ]
-        return Packed(
-            head["kind"], namespace, int(head["first"]), int(head["width"]), subjects, sections, rest[at:]
-        )
+        if len(names) != len(_FIELDS) or len(set(map(len, names))) != 1:
+            raise ValueError("its subjects are incomplete")
+        first, width = int(head["first"]), int(head["width"])
+        return Packed(head["kind"], head["namespace"], first, width, names, sections, rest[at:])
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise Damaged(f"its head cannot be read: {error}") from None
 

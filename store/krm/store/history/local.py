@@ -147,7 +147,7 @@ class LocalHistory:
         before = min(self._live.oldest_hour, self._live.oldest_part // HOUR_PARTS)
         with self._trying("put hours together"):
             for namespace, hour in self._file.unfinished(before):
-                if time.monotonic() - began > _TIDY:
+                if time.monotonic() - began > _TIDY and hour >= before - 1:  # older ones wait no longer
                     return
                 self._put_together(namespace, hour)
         kept = (hour_at(self._live.now - DETAIL), hour_at(self._live.now - SUMS))

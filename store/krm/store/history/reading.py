@@ -14,7 +14,7 @@ from krm.model import times
 from krm.model.measures import Covers
 from krm.model.metrics import TABLE
 from krm.store.history import sums
-from krm.store.history.adding import Adder, of_points, of_tally
+from krm.store.history.adding import Adder, of_points
 from krm.store.history.asked import DETAIL, HOUR, STEP, SUMS, Extent, NoHistory, Query, Ranged, Totalled
 from krm.store.history.asking import namespaces
 from krm.store.history.blobs import Damaged, Packed, Rows
@@ -138,7 +138,7 @@ class Reading:
         there.update(hour for hour, _ in in_memory)
         for subject, tally in found:
             if matches(subject, query):
-                adder.add(of_tally(subject, tally))
+                adder.add_tally(subject, tally)
         file = self._file()
         notes.damaged("sums", file.lost("sums", names, hours[0], hours[-1]))
         for row in file.sums(names, hours[0], hours[-1]):
@@ -149,7 +149,7 @@ class Reading:
                 there.add(row.hour)
             for line in sums.lines(*section) if section is not None else ():
                 if matches(line.subject, query):
-                    adder.add(of_tally(line.subject, line.tally))
+                    adder.add_tally(*line)
 
     # Parts --------------------------------------------------------------------------------------
 

@@ -124,7 +124,8 @@ def _numbers(tallies: List[array[float]], step: float, start: float) -> List[int
 
 def lines(blob: Packed, rows: Rows) -> Iterator[Line]:
     """The series of one section."""
-    count, start, step = len(rows.subjects), blob.first * HOUR, rows.step
+    count, start = len(rows.subjects), blob.first * HOUR
+    factor, per = (rows.step, 1) if rows.step >= 1 else (1.0, round(1 / rows.step))
     fields = [rows.numbers[place * count : (place + 1) * count] for place in range(_FIELDS)]
     for subject, high, low, covered, maximum, samples, first, last, tail in zip(rows.subjects, *fields):
         yield Line(
@@ -132,18 +133,13 @@ def lines(blob: Packed, rows: Rows) -> Iterator[Line]:
             array(
                 "d",
                 (
-                    valued(high * _HIGH + low, step) / _TENTHS,
+                    (high * _HIGH + low) * factor / per / _TENTHS,
                     covered / _MILLIS,
-                    valued(maximum, step),
+                    maximum * factor / per,
                     samples,
                     start + first / _MILLIS,
                     start + last / _MILLIS,
-                    valued(tail, step),
+                    tail * factor / per,
                 ),
             ),
         )
-
-
-def valued(number: int, step: float) -> float:
-    """The value that a stored number means: by division where a step is a fraction, so that 123 is 12.3."""
-    return number * step if step >= 1 else number / round(1 / step)

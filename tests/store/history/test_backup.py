@@ -120,3 +120,11 @@ def test_a_copy_to_send_is_gone_afterwards(tmp_path) -> None:
     history.close()
     assert backup.restore(str(tmp_path / "sent.db"), str(tmp_path / "restored.db"))
     assert not [one for one in tmp_path.iterdir() if "copy" in one.name]
+
+
+def test_copies_of_a_process_that_was_killed_are_swept_away(tmp_path) -> None:
+    path = str(tmp_path / "history.db")
+    for name in ("history.db.copy-17-3", "history.db.copy-17-3.partial-17", "other.db.copy-17-3"):
+        (tmp_path / name).write_text("half")
+    LocalHistory(path).close()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["history.db", "history.db.lock", "other.db.copy-17-3"]

@@ -19,6 +19,7 @@ from krm.store.history.asked import NoHistory
 from krm.store.history.sqlite import readonly
 
 _PAGES = 256  # that are copied at once: 1 MiB, so that other threads run in between
+_COPY = ".copy-"  # follows the name of the file that a copy to be sent is of
 _SIZE = 16  # bytes of a digest
 _DIGEST = "digest"  # its name in `meta`
 _ORDERS = {
@@ -72,8 +73,7 @@ def digest(path: str) -> str:
 @contextmanager
 def copied(source: str) -> Iterator[BinaryIO]:
     """A backup open for reading, that is gone afterwards. Raises CannotCopy."""
-    target = f"{source}.copy-{os.getpid()}-{threading.get_ident()}"
-    Path(target).unlink() if os.path.exists(target) else None
+    target = f"{source}{_COPY}{os.getpid()}-{threading.get_ident()}"
     backup(source, target)
     try:
         with open(target, "rb") as file:
@@ -87,6 +87,14 @@ def _proved(partial: str, name: str) -> str:
     if wanted != found:
         raise CannotCopy(f"{name} is no whole backup: its digest is {found}, and it says {wanted or 'none'}")
     return found
+
+
+def swept(source: str) -> None:
+    """Removes copies that were left when the process that has the file was killed. Raises OSError."""
+    place = Path(source)
+    for left in place.parent.iterdir():
+        if left.name.startswith(place.name + _COPY):
+            left.unlink()
 
 
 @contextmanager

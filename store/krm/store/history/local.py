@@ -18,6 +18,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tupl
 from krm.model.measures import Sample
 from krm.store.history import giving
 from krm.store.history.asked import DETAIL, HOUR, SUMS, NoHistory, Query, Ranged, Totalled
+from krm.store.history.backup import swept
 from krm.store.history.blobs import Damaged
 from krm.store.history.lease import FileLease
 from krm.store.history.live import AHEAD, LATE, MOST_SERIES, Live
@@ -67,6 +68,7 @@ class LocalHistory:
 
     def _opened(self) -> File:
         finish(self.path)
+        swept(self.path)
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         try:
             return File(self.path)

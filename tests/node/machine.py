@@ -34,8 +34,8 @@ SETTINGS = (
 )
 # Places that have no flag. Folders among them are removed where they were not there before.
 LINKS = Path("/var/log/containers")
-KUBELET, CNI = "/var/lib/kubelet", "/var/lib/cni"
-LEFT_FOLDERS = (f"{KUBELET}/device-plugins", KUBELET, str(LINKS), f"{CNI}/results", CNI)
+KUBELET, CNI, SHIMS = "/var/lib/kubelet", "/var/lib/cni", "/run/containerd"
+LEFT_FOLDERS = (f"{KUBELET}/device-plugins", KUBELET, str(LINKS), f"{CNI}/results", CNI, f"{SHIMS}/s", SHIMS)
 DEATH_SECONDS = 10.0
 # FOLDER, while it is this process' own: its lock would wait for itself.
 _ours: Set[Path] = set()
@@ -97,6 +97,10 @@ def _restore() -> None:
         for link in LINKS.iterdir():
             if link.is_symlink() and os.readlink(str(link)).startswith(f"{FOLDER}/"):
                 link.unlink()
+    for path in Path(f"{CNI}/results").glob(f"{CGROUP}-*-eth0"):  # of pods whose network nobody took down
+        sandbox = path.name[len(CGROUP) + 1 : -len("-eth0")]
+        for of_sandbox in path.parent.glob(f"*-{sandbox}-*"):
+            of_sandbox.unlink()
     saved = FOLDER / "before.json"
     if not saved.exists():
         return
@@ -111,9 +115,10 @@ def _restore() -> None:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    for name in ("kubelet.sock", "kubelet_internal_checkpoint", "DEPRECATION"):
-        with contextlib.suppress(FileNotFoundError):
-            (folder / name).unlink()
+    """But for what a kubelet leaves, and sockets of shims that were killed."""
+    for path in folder.iterdir():
+        if path.is_socket() or path.name in ("kubelet_internal_checkpoint", "DEPRECATION"):
+            path.unlink()
     with contextlib.suppress(OSError):
         folder.rmdir()
 

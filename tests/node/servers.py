@@ -71,6 +71,7 @@ snapshotter = "native"
 runtime_type = "io.containerd.runc.v2"
 [{cri}.containerd.runtimes.runc.options]
 BinaryName = "{runc}"
+Root = "{folder}/runc"
 SystemdCgroup = false
 [{cri}.cni]
 bin_dir = "{plugins}"

@@ -37,7 +37,7 @@ def test_a_pod_uses_what_its_containers_use() -> None:
             "web", "", {CPU: 130.0, MEMORY: 1200.0, "network/rx_rate": 7.0}
         ),  # its cgroup: the pause container too
     ]
-    view = levels.pod_view(facts("web", "app", "side"), samples, [])
+    view = levels.pod_view(facts("web", "app", "side"), samples)
     assert view.used == {CPU: 110.0, MEMORY: 1050.0, "network/rx_rate": 7.0}
     assert view.measured is True
     assert view.pod.lacks == ()
@@ -49,7 +49,7 @@ def test_of_two_sources_one_counts_a_metric_the_one_that_the_table_names_first()
         said("web", "app", {CPU: 100.0, MEMORY: 1000.0}),
     ]
     random.Random(1).shuffle(samples)
-    view = levels.pod_view(facts("web", "app"), samples, [])
+    view = levels.pod_view(facts("web", "app"), samples)
     assert view.used == {CPU: 100.0, MEMORY: 1000.0, "memory/rss": 5.0}
     rows = view.pod.containers["app"]
     assert {row.source: dict(row.values) for row in rows} == {
@@ -61,23 +61,23 @@ def test_of_two_sources_one_counts_a_metric_the_one_that_the_table_names_first()
 def test_the_traffic_of_a_pod_on_its_node_s_network_is_the_node_s() -> None:
     samples = [said("proxy", "app", {CPU: 1.0}), said("proxy", "", {"network/rx_rate": 7e9, "network/rx": 1e12})]
     of_node = facts("proxy", "app")._replace(host_network=True)
-    view = levels.pod_view(of_node, samples, [])
+    view = levels.pod_view(of_node, samples)
     assert view.used == {CPU: 1.0}
-    assert levels.chosen(samples, view.best) == samples[:1]
-    assert "network/rx_rate" in levels.pod_view(facts("proxy", "app"), samples, []).used
+    assert [levels.counting(one, view.choice) for one in samples] == [{CPU: 1.0}, {}]
+    assert "network/rx_rate" in levels.pod_view(facts("proxy", "app"), samples).used
 
 
 def test_a_container_without_a_point_is_named_and_makes_the_sum_partial() -> None:
-    view = levels.pod_view(facts("web", "app", "side"), [said("web", "app", {CPU: 1.0, MEMORY: 2.0})], [])
+    view = levels.pod_view(facts("web", "app", "side"), [said("web", "app", {CPU: 1.0, MEMORY: 2.0})])
     assert view.pod.lacks == ("side",)
     assert view.measured is False
-    whole = levels.pod_view(facts("api", "app"), [said("api", "app", {CPU: 1.0, MEMORY: 2.0})], [])
+    whole = levels.pod_view(facts("api", "app"), [said("api", "app", {CPU: 1.0, MEMORY: 2.0})])
     rows = levels.namespace_sums([view, whole], [], 100.0)
     assert rows == (Measured("sum", 100.0, 0.0, {CPU: 2.0, MEMORY: 4.0}, Covers(1, 2, "pods")),)
 
 
 def test_a_pod_of_which_nothing_runs_is_no_gap() -> None:
-    view = levels.pod_view(facts("done"), [], [])
+    view = levels.pod_view(facts("done"), [])
     assert view.measured is None
     assert levels.pods_covered([view]) == Covers(0, 0, "pods")
 
@@ -85,7 +85,7 @@ def test_a_pod_of_which_nothing_runs_is_no_gap() -> None:
 def test_numbers_of_another_pod_of_the_same_name_are_not_taken() -> None:
     other = said("web", "app", {CPU: 1.0, MEMORY: 2.0})
     other = other._replace(subject=other.subject._replace(uid="uid-of-the-former"))
-    view = levels.pod_view(facts("web", "app"), [other], [])
+    view = levels.pod_view(facts("web", "app"), [other])
     assert view.used == {}
     assert view.pod.lacks == ("app",)
 
@@ -93,7 +93,9 @@ def test_numbers_of_another_pod_of_the_same_name_are_not_taken() -> None:
 def node(name: str, cpu: float, known: bool = True) -> NodeView:
     used = [Sample(Subject(node=name), 100.0, {CPU: cpu, MEMORY: 1e9}, "kubelet/resource", 5.0)] if known else []
     held = [Sample(Subject(node=name), 100.0, {"cpu/node_allocatable": 1000.0}, "state")]
-    pods = [levels.pod_view(facts("p", "app"), [], [said("p", "", {"cpu/request": 250.0}, "state")])]
+    pods = [
+        levels.pod_view(facts("p", "app"), [], levels.held_of([said("p", "", {"cpu/request": 250.0}, "state")]))
+    ]
     return levels.node_view(used, held, pods, 100.0)
 
 
@@ -132,7 +134,7 @@ def test_sums_do_not_depend_on_the_order() -> None:
             if rng.random() < 0.7
         ]
         rng.shuffle(samples)
-        views.append(levels.pod_view(facts(f"p{number}", *names), samples, []))
+        views.append(levels.pod_view(facts(f"p{number}", *names), samples))
     sums: Dict[str, float] = {}
     for view in views:
         for metric, one in view.used.items():
@@ -173,7 +175,7 @@ def test_ages_and_shares_are_not_added_up() -> None:
         said("web", "app", values),
         said("web", "side", {**values, "uptime": 7000.0, "cpu/throttled_share": 0.7}),
     ]
-    view = levels.pod_view(facts("web", "app", "side"), samples, [])
+    view = levels.pod_view(facts("web", "app", "side"), samples)
     assert view.used == {CPU: 2.0, MEMORY: 2.0, "uptime": 7000.0, "cpu/throttled_share": 0.7}
     assert levels.namespace_sums([view], [], 1.0)[0].values == {CPU: 2.0, MEMORY: 2.0}
 

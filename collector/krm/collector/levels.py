@@ -8,7 +8,8 @@ and says how much it covers.
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from functools import lru_cache
+from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.collector.facts import PodFacts
 from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD, Covers, Sample
@@ -43,7 +44,7 @@ class PodView(NamedTuple):
     pod: Pod
     used: Mapping[str, float]  # of the pod as a whole
     held: Mapping[str, float]  # requests and limits
-    best: Mapping[Tuple[Place, str], str]  # (part, metric) -> the source that counts
+    choice: Choice
     measured: Optional[bool]  # all its running containers are; None = none runs
 
 
@@ -56,71 +57,129 @@ class NodeView(NamedTuple):
     known: bool
 
 
-def pod_view(facts: PodFacts, said: Iterable[Sample], held: Iterable[Sample]) -> PodView:
-    """`said`: of the pod by all sources; `held`: its requests and limits."""
+class Held(NamedTuple):
+    """Requests and limits of one pod, as its object says: they stand until that changes."""
+
+    parts: Mapping[str, Tuple[Measured, ...]]  # container, '' = the pod
+    whole: Mapping[str, float]
+
+
+NOTHING_HELD = Held({}, {})
+
+
+def held_of(samples: Iterable[Sample]) -> Held:
+    """Of what the pod's object tells."""
+    parts: Dict[str, Tuple[Measured, ...]] = {}
+    whole: Values = {}
+    for sample in samples:
+        container = sample.subject.container
+        parts[container] = (*parts.get(container, ()), measured(sample))
+        if not container and not sample.subject.resource_id:
+            whole.update(sample.values)
+    return Held(parts, whole)
+
+
+def pod_view(facts: PodFacts, said: Iterable[Sample], held: Held = NOTHING_HELD) -> PodView:
+    """`said`: of the pod by all sources."""
     samples = [one for one in said if not (one.subject.uid and facts.uid and one.subject.uid != facts.uid)]
-    best = best_sources(samples)
-    if facts.host_network:  # kubelets tell of its interfaces, which are its node's: their traffic counts there
-        best = {part: source for part, source in best.items() if not part[1].startswith("network/")}
+    choice = choice_of(shape_of(samples), facts.host_network)
     parts: Dict[str, List[Measured]] = {"": []}
     of_containers: Values = {}
     own: Values = {}
-    for sample in [*chosen(samples, best), *held]:
-        subject = sample.subject
-        parts.setdefault(subject.container, []).append(measured(sample))
-        if sample.source == STATE or subject.resource_id:
-            continue
-        into = of_containers if subject.container else own
-        for metric, value in sample.values.items():
-            into[metric] = (
-                max(into.get(metric, value), value) if metric in _LARGEST else into.get(metric, 0.0) + value
-            )
+    for sample in chosen(samples, choice):
+        container = sample.subject.container
+        parts.setdefault(container, []).append(measured(sample))
+        if not sample.subject.resource_id:
+            _into(of_containers if container else own, sample.values)
     used = {metric: value for metric, value in own.items() if metric not in of_containers or metric in _LARGEST}
-    used.update({metric: value for metric, value in of_containers.items() if metric in _ADDS_UP[POD]})
-    used.update({metric: value for metric, value in of_containers.items() if metric in _LARGEST - own.keys()})
-    whole = {
-        metric: value
-        for sample in held
-        if not sample.subject.container and not sample.subject.resource_id
-        for metric, value in sample.values.items()
-    }
-    lacks = tuple(name for name in facts.running if not _is_measured(parts.get(name, ())))
-    known = None if not facts.running else not lacks
-    rows = tuple(parts.pop(""))
-    pod = Pod(facts.name, facts.uid, facts.node, rows, {name: tuple(each) for name, each in parts.items()}, lacks)
-    return PodView(pod, used, whole, best, known)
+    for metric, value in of_containers.items():
+        if metric in _ADDS_UP[POD] or (metric in _LARGEST and metric not in own):
+            used[metric] = value
+    running = facts.running
+    lacks = tuple([name for name in running if not _is_measured(parts.get(name, ()))])
+    known = None if not running else not lacks
+    for name, rows in held.parts.items():
+        parts.setdefault(name, []).extend(rows)
+    own_rows = tuple(parts.pop(""))
+    each = {name: tuple(rows) for name, rows in parts.items()}
+    return PodView(
+        Pod(facts.name, facts.uid, facts.node, own_rows, each, lacks), used, held.whole, choice.best, known
+    )
 
 
-def best_sources(samples: Iterable[Sample]) -> Dict[Tuple[Place, str], str]:
-    """(part of the subject, metric) -> the source that the metric table prefers."""
+def _into(total: Values, values: Mapping[str, float]) -> None:
+    for metric, value in values.items():
+        former = total.get(metric)
+        if former is None:
+            total[metric] = value
+        else:
+            total[metric] = max(former, value) if metric in _LARGEST else former + value
+
+
+# Of each sample: its source, its part of the subject, the names of its metrics. The same turn after turn, and of
+# all pods of a kind: what is chosen is worked out once for each.
+Shape = Tuple[Tuple[str, Place, Tuple[str, ...]], ...]
+
+
+class Choice(NamedTuple):
+    """Which source counts."""
+
+    best: Mapping[Tuple[Place, str], str]  # (part, metric) -> source
+    kept: Tuple[Optional[Tuple[str, ...]], ...]  # of each sample the metrics that count, None = all
+    whole: FrozenSet[Tuple[str, Place]]  # (source, part) of which everything counts
+
+
+def shape_of(samples: Iterable[Sample]) -> Shape:
+    """What decides about the choice."""
+    return tuple(
+        [(one.source, (one.subject.container, one.subject.resource_id), tuple(one.values)) for one in samples]
+    )
+
+
+@lru_cache(maxsize=8192)  # pods of a cluster have some dozens of shapes
+def choice_of(shape: Shape, host_network: bool = False) -> Choice:
+    """The source that the metric table prefers, of each part and metric."""
     best: Dict[Tuple[Place, str], str] = {}
-    for sample in samples:
-        source = sample.source
-        for metric in sample.values:
-            key = _part(sample, metric)
-            other = best.get(key)
+    for source, place, metrics in shape:
+        for metric in metrics:
+            # Kubelets tell such a pod of its node's interfaces: their traffic counts there.
+            if host_network and metric.startswith("network/"):
+                continue
+            other = best.get(_part(place, metric))
             if other is None or (other != source and _rank(metric, source) < _rank(metric, other)):
-                best[key] = source
-    return best
+                best[_part(place, metric)] = source
+    kept: List[Optional[Tuple[str, ...]]] = []
+    for source, place, metrics in shape:
+        counts = tuple(metric for metric in metrics if best.get(_part(place, metric)) == source)
+        kept.append(None if len(counts) == len(metrics) else counts)
+    partly = {(source, place) for (source, place, _), counts in zip(shape, kept) if counts is not None}
+    return Choice(best, tuple(kept), frozenset((source, place) for source, place, _ in shape) - partly)
 
 
-def _part(sample: Sample, metric: str) -> Tuple[Place, str]:
+def _part(place: Place, metric: str) -> Tuple[Place, str]:
     """Sources call one filesystem by names of their own: of all of a subject's, one source tells."""
-    resource_id = "" if metric.startswith("filesystem/") else sample.subject.resource_id
-    return (sample.subject.container, resource_id), metric
+    return (place[0], "") if metric.startswith("filesystem/") else place, metric
 
 
-def chosen(samples: Iterable[Sample], best: Mapping[Tuple[Place, str], str]) -> List[Sample]:
+def chosen(samples: Sequence[Sample], choice: Choice) -> List[Sample]:
     """The samples with what counts of them."""
     found = []
-    for sample in samples:
-        source = sample.source
-        values = {
-            metric: value for metric, value in sample.values.items() if best.get(_part(sample, metric)) == source
-        }
-        if values:
-            found.append(sample if len(values) == len(sample.values) else sample._replace(values=values))
+    for sample, metrics in zip(samples, choice.kept):
+        if metrics is None:
+            found.append(sample)
+        elif metrics:
+            values = sample.values
+            found.append(sample._replace(values={metric: values[metric] for metric in metrics}))
     return found
+
+
+def counting(sample: Sample, choice: Choice) -> Mapping[str, float]:
+    """What counts of one sample, by the choice that holds for its subject."""
+    place, source = (sample.subject.container, sample.subject.resource_id), sample.source
+    if (source, place) in choice.whole:
+        return sample.values
+    best = choice.best
+    return {metric: value for metric, value in sample.values.items() if best.get(_part(place, metric)) == source}
 
 
 def namespace_sums(views: Iterable[PodView], extra: Sequence[Sample], at: float) -> Tuple[Measured, ...]:
@@ -140,7 +199,7 @@ def pods_covered(views: Iterable[PodView]) -> Covers:
 def node_view(said: Iterable[Sample], held: Sequence[Sample], pods: Iterable[PodView], at: float) -> NodeView:
     """`said`: of the node itself; `held`: its capacity and allocatable; `pods`: those that run on it."""
     samples = list(said)
-    samples = chosen(samples, best_sources(samples))
+    samples = chosen(samples, choice_of(shape_of(samples)))
     used: Values = {}
     for sample in samples:
         if not sample.subject.resource_id:
@@ -206,10 +265,7 @@ def _shares(used: Mapping[str, float], held: Mapping[str, float]) -> Values:
 
 
 def _is_measured(rows: Sequence[Measured]) -> bool:
-    told: Set[str] = set()
-    for row in rows:
-        told.update(row.values)
-    return all(metric in told for metric in _USED)
+    return all(any(metric in row.values for row in rows) for metric in _USED)
 
 
 def _rank(metric: str, source: str) -> int:

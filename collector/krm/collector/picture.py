@@ -6,9 +6,9 @@ from itertools import chain
 from typing import Dict, Iterable, List, Mapping, Set, Tuple
 
 from krm.collector import levels
-from krm.collector.levels import NodeView, PodView
+from krm.collector.levels import Held, NodeView, PodView
 from krm.collector.newest import Newest, PodName
-from krm.collector.world import World
+from krm.collector.world import PodKept, World
 from krm.model.measures import Covers, Sample, Subject
 from krm.store.latest import Measured, pack_pod
 
@@ -19,6 +19,7 @@ class Picture:
     def __init__(self, world: World, newest: Newest) -> None:
         self._world, self._newest = world, newest
         self._views: Dict[PodName, PodView] = {}
+        self._held: Dict[PodName, Tuple[PodKept, Held]] = {}  # of each pod's newest object
         self.packed: Dict[str, Dict[str, bytes]] = {}  # namespace -> pod -> packed for Redis
         self.namespaces: Dict[str, Tuple[Measured, ...]] = {}
         self.nodes: Dict[str, NodeView] = {}
@@ -43,8 +44,11 @@ class Picture:
             view = self._views.get((subject.namespace, subject.pod))
             if view is None or (subject.uid and view.pod.uid and subject.uid != view.pod.uid):
                 continue
-            filled = sample._replace(subject=subject._replace(uid=view.pod.uid, node=view.pod.node))
-            found += levels.chosen([filled], view.best)
+            values = levels.counting(sample, view.choice)
+            if values:
+                pod, container, resource_id = view.pod, subject.container, subject.resource_id
+                filled = Subject(subject.namespace, pod.name, pod.uid, container, pod.node, resource_id)
+                found.append(Sample(filled, sample.at, values, sample.source, sample.window, sample.started))
         return found
 
     def standing(self, now: float, window: float) -> List[Sample]:
@@ -81,6 +85,7 @@ class Picture:
         kept = self._world.pod(*pod)
         namespace, name = pod
         if kept is None:
+            self._held.pop(pod, None)
             if self._views.pop(pod, None) is not None:
                 packed = self.packed[namespace]
                 del packed[name]
@@ -88,7 +93,10 @@ class Picture:
                     del self.packed[namespace]
             return
         said = chain.from_iterable(self._newest.of_pod(pod).values())
-        view = levels.pod_view(kept.facts, said, kept.held.samples(now))
+        known = self._held.get(pod)
+        if known is None or known[0] is not kept:
+            known = self._held[pod] = (kept, levels.held_of(kept.held.samples(now)))
+        view = levels.pod_view(kept.facts, said, known[1])
         self._views[pod] = view
         self.packed.setdefault(namespace, {})[name] = pack_pod(view.pod)
 

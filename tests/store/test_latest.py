@@ -8,7 +8,7 @@ import pytest
 from krm.model.measures import Covers, Silence
 from krm.store import latest_writer
 from krm.store.connect import Database
-from krm.store.errors import Fenced
+from krm.store.errors import Fenced, StoreError
 from krm.store.keys import Keys, latest_key
 from krm.store.latest import CollectorState, Measured, Node, Pod, pack_pod
 from krm.store.latest_reader import LatestReader
@@ -104,3 +104,51 @@ def test_bytes_that_rotted_cost_one_pod(database: Database, keys: Keys) -> None:
     key = latest_key(keys.cluster, "ns:shop")
     database.link(key).call("HSET", key, "a", b"\xc1rotten")
     assert LatestReader(database, keys.cluster).read().pods == {"shop": [pod("b")]}
+
+
+def test_where_redis_came_back_as_it_was_earlier_the_next_turn_writes_all_of_it(
+    database: Database, keys: Keys
+) -> None:
+    writer, reader = writer_on(database, keys), LatestReader(database, keys.cluster)
+    link = database.link(latest_key(keys.cluster, "collector"))
+    writer.write(turn({"shop": [pod("gone"), pod("web")], "old": [pod("old")]}))
+    earlier = {part: link.call("HGETALL", latest_key(keys.cluster, part)) for part in PARTS}
+    writer.write(turn({"shop": [pod("web", 2.0)], "new": [pod("new")]}))
+    for part in PARTS:  # as of an older dump, or of a replica that was behind
+        link.call("DEL", latest_key(keys.cluster, part))
+        if earlier[part]:
+            link.call("HSET", latest_key(keys.cluster, part), *earlier[part])
+    writer.write(turn({"shop": [pod("web", 2.0)], "new": [pod("new")]}))
+    assert reader.read().pods == {"shop": [pod("web", 2.0)], "new": [pod("new")]}
+    assert link.call("EXISTS", latest_key(keys.cluster, "ns:old")) == 0
+
+
+PARTS = ("collector", "nodes", "ns:shop", "ns:old", "ns:new")
+
+
+@pytest.mark.parametrize("field", ["turn", "namespaces", "holder"])
+def test_a_field_that_rotted_keeps_no_collector_from_writing(
+    database: Database, keys: Keys, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latest_writer, "TAKE_AFTER", 0.0)
+    former = writer_on(database, keys)
+    former.write(turn({"shop": [pod("web")]}))
+    link = database.link(latest_key(keys.cluster, "collector"))
+    link.call("HSET", latest_key(keys.cluster, "collector"), field, b"\xff\xfe")
+    writer = LatestWriter(database, keys.cluster)
+    writer.take()
+    assert writer.take()
+    writer.write(turn({"shop": [pod("web", 3.0)]}))
+    assert LatestReader(database, keys.cluster).read().pods == {"shop": [pod("web", 3.0)]}
+
+
+def test_a_key_of_another_type_is_replaced_by_the_turn_after(database: Database, keys: Keys) -> None:
+    writer = writer_on(database, keys)
+    writer.write(turn({"shop": [pod("web")]}))
+    link, key = database.link(latest_key(keys.cluster, "collector")), latest_key(keys.cluster, "ns:shop")
+    link.call("DEL", key)
+    link.call("SET", key, "x")
+    with pytest.raises(StoreError):
+        writer.write(turn({"shop": [pod("web", 4.0)]}))
+    writer.write(turn({"shop": [pod("web", 4.0)]}))
+    assert LatestReader(database, keys.cluster).read().pods == {"shop": [pod("web", 4.0)]}

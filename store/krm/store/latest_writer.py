@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 import msgpack
 from krm.store.connect import Command, Database, Word, seconds
-from krm.store.errors import Corrupt, Fenced, Unanswered, of_abort, raise_errors
+from krm.store.errors import Fenced, StoreError, of_abort, raise_errors
 from krm.store.keys import latest_key
 from krm.store.latest import CollectorState, Measured, pack_measured, pack_state
 from redis import exceptions
@@ -61,10 +61,10 @@ class LatestWriter:
         holder, beat, turn = replies[1]
         if (holder, beat) != self._seen:
             self._seen, self._since = (holder, beat), time.monotonic()
-        if holder and holder.decode() != self._me and time.monotonic() - self._since < TAKE_AFTER:
+        if holder and holder != self._me.encode() and time.monotonic() - self._since < TAKE_AFTER:
             self._link.call("UNWATCH")
             return False
-        self._turn, self._left = int(turn or 0), {}
+        self._turn, self._left = _number(turn), {}
         try:
             self._execute([("HSET", self._collector, "holder", self._me)])
         except Fenced:
@@ -76,11 +76,11 @@ class LatestWriter:
         """All that is known now. Raises Fenced (another one writes), StoreError."""
         place = self._link.place
         replies = self._link.batch(
-            [("WATCH", self._collector), ("HMGET", self._collector, "holder", "namespaces"), ("TIME",)]
+            [("WATCH", self._collector), ("HMGET", self._collector, "holder", "namespaces", "turn"), ("TIME",)]
         )
         raise_errors(replies, place)
-        holder, namespaces = replies[1]
-        if not self._holds or holder is None or holder.decode() != self._me:
+        holder, namespaces, former = replies[1]
+        if not self._holds or holder is None or holder != self._me.encode():
             self._holds = False
             raise Fenced(f"{place}: another collector writes the measurements of {self._cluster}")
         wanted = {
@@ -93,6 +93,8 @@ class LatestWriter:
         wanted[latest_key(self._cluster, "nodes")] = {
             name: pack_measured(measured) for name, measured in turn.nodes.items()
         }
+        if _number(former) != self._turn:
+            self._left = {}  # Redis came back as it was earlier: what rests there is not what was left
         commands = self._differences(wanted) if self._left else self._anew(wanted, namespaces)
         self._turn += 1
         fields: Dict[str, Word] = {
@@ -103,8 +105,8 @@ class LatestWriter:
         }
         try:
             self._execute([*commands, _hset(self._collector, fields)])
-        except Unanswered:
-            self._left = {}  # applied or not: the next turn writes all of it
+        except StoreError:
+            self._left = {}  # applied or not, or in part: the next turn writes all of it
             raise
         self._left = wanted
 
@@ -114,7 +116,7 @@ class LatestWriter:
             self._holds = False
             replies = self._link.batch([("WATCH", self._collector), ("HGET", self._collector, "holder")])
             raise_errors(replies, self._link.place)
-            if replies[1] is not None and replies[1].decode() == self._me:
+            if replies[1] == self._me.encode():
                 self._execute([("HSET", self._collector, "holder", "")])
 
     def close(self) -> None:
@@ -124,7 +126,7 @@ class LatestWriter:
     def _anew(self, wanted: Mapping[str, Mapping[str, bytes]], namespaces: Optional[bytes]) -> List[Command]:
         former = [latest_key(self._cluster, f"ns:{space}") for space in _names(namespaces)]
         return [
-            ("UNLINK", latest_key(self._cluster, "nodes"), *former),
+            ("UNLINK", *{**dict.fromkeys(former), **wanted}),
             *(_hset(key, fields) for key, fields in wanted.items() if fields),
         ]
 
@@ -154,12 +156,19 @@ class LatestWriter:
 
 
 def _names(packed: Optional[bytes]) -> List[str]:
-    if not packed:
-        return []
+    """Of what another collector wrote; what rotted names none, and must not keep this one from writing."""
     try:
-        return [str(name) for name in msgpack.unpackb(packed)]
-    except (ValueError, TypeError) as error:
-        raise Corrupt(f"the list of namespaces is not what krm wrote: {type(error).__name__}") from None
+        return [str(name) for name in msgpack.unpackb(packed)] if packed else []
+    except (ValueError, TypeError):
+        return []
+
+
+def _number(written: Optional[bytes]) -> int:
+    """Of turns; what rotted counts as none."""
+    try:
+        return int(written or 0)
+    except ValueError:
+        return 0
 
 
 def _hset(key: str, values: Mapping[str, Word]) -> Command:

@@ -102,9 +102,8 @@ def pod_view(facts: PodFacts, said: Iterable[Sample], held: Held = NOTHING_HELD)
         parts.setdefault(name, []).extend(rows)
     own_rows = tuple(parts.pop(""))
     each = {name: tuple(rows) for name, rows in parts.items()}
-    return PodView(
-        Pod(facts.name, facts.uid, facts.node, own_rows, each, lacks), used, held.whole, choice.best, known
-    )
+    pod = Pod(facts.name, facts.uid, facts.node, own_rows, each, lacks)
+    return PodView(pod, used, held.whole, choice, known)
 
 
 def _into(total: Values, values: Mapping[str, float]) -> None:

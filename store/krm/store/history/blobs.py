@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from array import array
 from hashlib import blake2b
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -42,7 +41,7 @@ class Rows(NamedTuple):
     step: float  # a number x step is the value
     width: int
     subjects: List[Subject]
-    numbers: array[int]
+    numbers: List[int]
     marks: bytes  # 1 = not known, a byte a number; b"" = all are known
 
 

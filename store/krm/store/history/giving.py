@@ -65,13 +65,13 @@ def _lay(row: array[int], offset: int, new: array[int]) -> None:
     row[offset : offset + len(new)] = new
 
 
-def marked(numbers: array[int], marks: bytes) -> array[int]:
+def marked(numbers: List[int], marks: bytes) -> array[int]:
     """The numbers with GAP where a mark says so."""
     place = marks.find(1)
     while place >= 0:
         numbers[place] = GAP
         place = marks.find(1, place + 1)
-    return numbers
+    return array("q", numbers)
 
 
 def flattened(rows: Sequence[array[int]]) -> Tuple[array[int], bytes]:

@@ -43,8 +43,8 @@ def pack(numbers: Sequence[int]) -> bytes:
     return bytes([len(planes)]) + _squeeze(b"".join(planes))
 
 
-def unpack(packed: bytes, count: int) -> array[int]:
-    """The `count` numbers. Raises BadPlanes."""
+def unpack(packed: bytes, count: int) -> List[int]:
+    """The `count` numbers; a list, for that is what Python goes through fastest. Raises BadPlanes."""
     width = packed[0] if packed else _LANE + 1
     if width > _LANE:
         raise BadPlanes("no count of planes")
@@ -60,10 +60,7 @@ def unpack(packed: bytes, count: int) -> array[int]:
         raw[place::size] = plane
         below = plane.translate(_SIGN)
     lanes.frombytes(bytes(raw))
-    try:
-        return array("q", accumulate(_little(lanes)))
-    except OverflowError:
-        raise BadPlanes("numbers beyond 64 bits") from None
+    return list(accumulate(_little(lanes)))
 
 
 def pack_bits(marks: bytes) -> bytes:

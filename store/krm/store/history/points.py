@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from itertools import repeat
 from math import nan
-from operator import mul, truediv
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from krm.model.measures import Subject
@@ -112,10 +110,12 @@ def _known(row: array[float], places: Sequence[int]) -> Optional[int]:
     return next((place for place in places if row[place] == row[place]), None)
 
 
-def as_values(numbers: array[int], step: float) -> array[float]:
+def as_values(numbers: Sequence[int], step: float) -> array[float]:
     """In the metric's unit; by division where a step is a fraction, so that 123 tenths are 12.3."""
     if step == 1:
         return array("d", numbers)
+    # By way of a list: an array takes one in a third of the time that it takes an iterator.
     if step > 1:
-        return array("d", map(mul, numbers, repeat(step)))
-    return array("d", map(truediv, numbers, repeat(round(1 / step))))
+        return array("d", [number * step for number in numbers])
+    per = float(round(1 / step))
+    return array("d", [number / per for number in numbers])

@@ -121,6 +121,28 @@ def test_an_answer_counts_for_two_intervals_and_then_its_target_is_silent() -> N
     assert newest.of_node("n1") == []
 
 
+def test_what_slower_sources_heard_before_a_target_went_silent_counts_no_more() -> None:
+    newest = Newest()
+
+    def heard(source: str, at: float, reason: str = "", every: float = 4.0) -> Outcome:
+        asked = Asked(lambda _: [])
+        asked.name = source
+        samples = [] if reason else [sample("n1", at)._replace(source=source)]
+        return Outcome(Job(asked, Target("node n1", node="n1"), every), at, samples, reason)
+
+    names = [("quick", "node n1"), ("slow", "node n1")]
+    newest.take([heard("quick", 100.0), heard("slow", 101.0, every=15.0)])
+    newest.take([heard("quick", 104.0, "it is away")])
+    newest.keep(names, 108.0)
+    assert len(newest.of_node("n1")) == 2
+    newest.keep(names, 110.0)
+    assert newest.of_node("n1") == []
+    # The quick one alone is refused: the slow one answers after that, and counts.
+    newest.take([heard("slow", 116.0, every=15.0)])
+    newest.keep(names, 117.0)
+    assert [one.source for one in newest.of_node("n1")] == ["slow"]
+
+
 def test_what_an_answer_names_no_more_is_gone_and_only_what_moved_on_is_new() -> None:
     newest = Newest()
     pods = [Sample(Subject("shop", name, "u", "c", "n1"), 1.0, {"cpu/usage": 1.0}, "x") for name in ("a", "b")]

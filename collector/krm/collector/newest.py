@@ -35,6 +35,7 @@ class Newest:
         self.dirty: Set[PodName] = set()  # pods of which something changed since `clean`
         self._silent: Dict[Name, Silence] = {}
         self._by_pod: Dict[PodName, Dict[Name, List[Sample]]] = {}
+        self._by_node: Dict[str, Dict[Name, List[Sample]]] = {}
         self._heard: Dict[Name, float] = {}  # when a target answered last
 
     def take(self, outcomes: Iterable[Outcome]) -> List[Sample]:
@@ -60,9 +61,20 @@ class Newest:
             name for name, one in self.answers.items() if name not in names or now > one.received + one.lasts
         ]:
             self._drop(name)
+        self._drop_of_silent_targets()
         for known in (self._silent, self._heard):
             for name in [name for name in known if name not in names]:
                 del known[name]
+
+    def _drop_of_silent_targets(self) -> None:
+        """Of a target that one source found away for two of its intervals, no older answer counts any more: what
+        slower sources heard of it before says nothing of now."""
+        since: Dict[str, float] = {}
+        for (source, target), silence in self._silent.items():
+            if (source, target) not in self.answers:
+                since[target] = max(since.get(target, silence.since), silence.since)
+        for name in [name for name, one in self.answers.items() if one.received < since.get(name[1], 0.0)]:
+            self._drop(name)
 
     def of_pod(self, pod: PodName) -> Mapping[Name, List[Sample]]:
         """What each target says of a pod."""
@@ -70,7 +82,7 @@ class Newest:
 
     def of_node(self, node: str) -> List[Sample]:
         """What is said of a node itself."""
-        return [sample for answer in self.answers.values() for sample in answer.nodes.get(node, ())]
+        return [sample for samples in self._by_node.get(node, {}).values() for sample in samples]
 
     def clean(self) -> Set[PodName]:
         """The pods of which something changed since the last call."""
@@ -102,6 +114,8 @@ class Newest:
         for pod, samples in answer.pods.items():
             self._by_pod.setdefault(pod, {})[name] = samples
             self.dirty.add(pod)
+        for node, samples in answer.nodes.items():
+            self._by_node.setdefault(node, {})[name] = samples
         known = _moments(former) if former else {}
         return [
             sample
@@ -119,6 +133,11 @@ class Newest:
             del held[name]
             if not held:
                 del self._by_pod[pod]
+        for node in answer.nodes if answer else ():
+            of_node = self._by_node[node]
+            del of_node[name]
+            if not of_node:
+                del self._by_node[node]
 
 
 def _grouped(outcome: Outcome) -> Answer:

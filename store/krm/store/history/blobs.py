@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import zlib
 from hashlib import blake2b
+from itertools import repeat
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from krm.model.measures import Subject
@@ -73,10 +74,8 @@ class Packed(NamedTuple):
         who, numbers, marks = self._parts(start, size, marked)
         try:
             indices = planes.unpack(who, count)
-            found = [
-                Subject(self.namespace, *fields)
-                for fields in zip(*(map(field.__getitem__, indices) for field in self.names))
-            ]
+            fields = (map(field.__getitem__, indices) for field in self.names)
+            found = list(map(Subject._make, zip(repeat(self.namespace), *fields)))
             return Rows(
                 metric,
                 level,

@@ -40,6 +40,7 @@ class Sheet:
         self.width = max(0, last - first + 1)
         self._nothing = array("d", [nan]) * self.width
         self._rows: Dict[Subject, Tuple[Subject, array[float]]] = {}
+        self._keys: Dict[Subject, Subject] = {}
         self._until: Dict[Subject, int] = {}  # the step before which a row may hold something
 
     def lay(self, rows: Rows, first: int) -> None:
@@ -68,7 +69,9 @@ class Sheet:
         values = values[: self.width - start] if start < self.width else values[:0]
         if not values:
             return
-        key = key_of(subject)
+        key = self._keys.get(subject)
+        if key is None:
+            key = self._keys[subject] = key_of(subject)
         found = self._rows.get(key)
         if found is None:
             if (len(self._rows) + 1) * self.width > MOST_POINTS:

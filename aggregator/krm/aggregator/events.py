@@ -69,6 +69,7 @@ def _apply(state: State, item: Item, version: int) -> Applied:
     """One event above F. The type is told as this state sees it: a watch resumed after a repair may
     say MODIFIED of a key that is new here."""
     state.refused.pop(item.key, None)
+    told = item.type
     if item.type == messages.DELETED:
         before = state.remove(item.key)
     else:
@@ -77,7 +78,7 @@ def _apply(state: State, item: Item, version: int) -> Applied:
         if item.type != seen_as:
             item = item._replace(type=seen_as)
     state.remember(version, item.key, before)
-    return Applied(item, before)
+    return Applied(item, before, told)
 
 
 def lose_entry(state: State) -> None:
@@ -95,6 +96,8 @@ def take_report(state: State, report: StreamerReport) -> Step:
         state.watch_error = report.error
         if report.connected_since:
             state.streamer_at = report.at
+            if report.session and report.session == state.session and state.live_since is None:
+                state.live_since = report.at  # a session begins with what it missed: that is told late, not slowly
             state.observed_at = max(state.observed_at or 0.0, report.last_byte)
     return Step()
 

@@ -23,7 +23,7 @@ import time
 import traceback
 import uuid
 from hashlib import blake2b
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from krm.aggregator import events, heads, lists
 from krm.aggregator.inspection import Inspection
@@ -34,7 +34,9 @@ from krm.model import records
 from krm.model.head import Head
 from krm.model.kinds import UNCACHED_KINDS, parse_kind
 from krm.model.messages import Bad, BadMessage, ListEnd, unpack
+from krm.stage.metrics import Figures
 from krm.store.connect import Clock, Database
+from krm.store.delays import DelayWriter
 from krm.store.errors import Corrupt, Rejected, StoreError, Surprise
 from krm.store.keys import Keys
 from krm.store.meta import Announcer
@@ -50,6 +52,8 @@ ENTRIES = 8
 VERSION_CHANGES, VERSION_BYTES = 200, 16 * 1024 * 1024
 # Seconds until a replaced incarnation is removed: readers that began on it may finish.
 GARBAGE_AFTER = 60.0
+# Seconds between two entries of delays.
+DELAYS_EVERY = 1.0
 # Seconds between two announcements of the kind, so that readers find it; after one that failed.
 ANNOUNCE_EVERY, ANNOUNCE_AGAIN = 60.0, 5.0
 
@@ -68,6 +72,7 @@ class Aggregator:
         self._writer = Writer(database, keys, self._fence)
         self._consumer = Consumer(database, keys)
         self._announcer = Announcer(database, keys)
+        self._delay_writer = DelayWriter(database, keys)
         self._state = State("", building=True)
         self._publisher = Publisher(self._writer, keys, clock, self._past, Head(), stop)
 
@@ -89,7 +94,7 @@ class Aggregator:
                 log.warning("%s: %s", self._keys.kind, error)
                 self._stop.wait(RETRY)
 
-    def figures(self) -> Dict[str, Optional[float]]:
+    def figures(self) -> Figures:
         """For /metrics: what the head says, as this loop last knew it."""
         state = self._state
         known = self._writer.known
@@ -101,6 +106,7 @@ class Aggregator:
             "krm_drift_total": sum(state.drift.values()),
             "krm_gaps_total": state.gaps,
             "krm_publish_delay_seconds": self._publisher.delay_p99,
+            **self._publisher.stream.figures(),
         }
 
     # waiting -------------------------------------------------------------------------------------
@@ -141,7 +147,7 @@ class Aggregator:
         self._pending: List[Applied] = []
         self._pending_size = 0  # bytes of their objects
         self._repair = False
-        self._announce_at = float("-inf")
+        self._announce_at = self._delays_at = float("-inf")
         self._inspection = Inspection(self._writer, self._keys.kind)
         self._garbage = {one: time.monotonic() + GARBAGE_AFTER for one in self._writer.garbage()}
         state = self._resume(head)
@@ -181,6 +187,7 @@ class Aggregator:
         self._state.forget_future(self._clock.now())
         self._publisher.keep_alive(self._state)
         self._inspection.turn(self._state)
+        self._tell_delays()
         self._announce()
         self._collect()
 
@@ -232,6 +239,7 @@ class Aggregator:
         if step.switch:
             self._switch()
         if step.changes:
+            self._publisher.stream.take(step.changes, self._state.live_since)
             self._repair = step.repair
             self._pending.extend(step.changes)
             self._pending_size += sum(len(applied.item.body) for applied in step.changes)
@@ -249,6 +257,7 @@ class Aggregator:
         known = self._writer.known
         former = [known.next] if known and known.next else []
         self._pending, self._pending_size = [], 0
+        self._publisher.stream.forget_unpublished()
         self._state = heads.next_state(self._state, str(uuid.uuid4()))
         self._publisher.begin(self._state, reason, former)
         self._garbage.update((one, time.monotonic() + GARBAGE_AFTER) for one in former)
@@ -259,6 +268,19 @@ class Aggregator:
         if old:
             self._garbage[old] = time.monotonic() + GARBAGE_AFTER
         log.info("%s: %d objects at %s are readable", self._keys.kind, len(self._state.rows), self._state.rv)
+
+    def _tell_delays(self) -> None:
+        """For whoever keeps them. What cannot be told now is lost: /metrics and head count it all the same."""
+        if time.monotonic() < self._delays_at:
+            return
+        self._delays_at = time.monotonic() + DELAYS_EVERY
+        points = self._publisher.stream.drain()
+        try:
+            if points:
+                self._delay_writer.append(points)
+        except StoreError as error:
+            self._delays_at = time.monotonic() + ANNOUNCE_EVERY  # where Redis refuses it, not each second
+            log.warning("%s: %d points of the stream delay are lost: %s", self._keys.kind, len(points), error)
 
     def _announce(self) -> None:
         """In Redis Cluster another node may own the directory: while that is away, the kind goes on."""

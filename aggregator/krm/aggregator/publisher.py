@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from krm.aggregator import edition, heads
+from krm.aggregator.delays import StreamDelays
 from krm.aggregator.state import Applied, State
 from krm.model import records
 from krm.model.head import Head
@@ -48,6 +49,7 @@ class Publisher:
         self.readable = head.incarnation
         self.delay_p50, self.delay_p99 = head.delay_p50, head.delay_p99
         self._delays = edition.Delays()
+        self.stream, self._stream_delay = StreamDelays(), head.stream_delay
         self._changes_kept, self._past_kept = edition.changes_budget(), edition.past_budget()
         self._oldest: Dict[str, object] = _oldest(head.oldest, head.oldest_rv, head.oldest_at)
         self._canonical = 0  # bytes of all envelopes
@@ -90,6 +92,7 @@ class Publisher:
             return False
         self._canonical += made.size
         self._delays.add(made.delays)
+        self.stream.published(now)
         version = known.version + 1
         changes_gone = self._changes_kept.add(version, rv, now, len(made.entry), self._canonical)
         past_gone = self._past_kept.add(version, rv, now, len(made.past), self._canonical)
@@ -196,11 +199,13 @@ class Publisher:
         if self._saved - self._beaten >= BEAT_EVERY:
             self._beaten = self._saved
             self.delay_p50, self.delay_p99 = self._delays.percentiles()
+            self._stream_delay = self.stream.summary() or self._stream_delay
         return {
             **heads.head_of(state),
             **self._oldest,
             "delay_p50": self.delay_p50,
             "delay_p99": self.delay_p99,
+            "stream_delay": self._stream_delay,
             "events_id": self.cursors[EVENTS],
             "lists_id": self.cursors[LISTS],
             "beat": self._clock.now(),

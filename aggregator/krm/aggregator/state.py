@@ -25,7 +25,7 @@ BAD_SHOWN = 20
 PROBES_KEPT = 16
 
 
-_MOMENTS = ("current_as_of", "probed_at", "streamer_at", "observed_at", "verified_at")
+_MOMENTS = ("current_as_of", "probed_at", "streamer_at", "observed_at", "verified_at", "live_since")
 
 
 class Row(NamedTuple):
@@ -49,6 +49,7 @@ class Applied(NamedTuple):
 
     item: Item
     before: Optional[Row]
+    told: str = ""  # the type as the watch told it; '' = a list did
 
 
 @dataclass
@@ -99,6 +100,7 @@ class State:
     dead: OrderedDict[str, None] = field(default_factory=OrderedDict)
     gaps: int = 0
     gap_open: bool = False
+    live_since: Optional[float] = None  # what happened from then on, this session brings as it happens
 
     canon: str = ""
     cluster_uid: str = ""
@@ -188,7 +190,7 @@ class State:
             self.dead[self.session] = None
             while len(self.dead) > DEAD_SESSIONS:
                 self.dead.popitem(last=False)
-        self.session, self.seq = "", -1
+        self.session, self.seq, self.live_since = "", -1, None
         if broken:
             self.gaps += 1
             self.gap_open = True

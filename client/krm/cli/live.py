@@ -11,14 +11,15 @@ from krm.cli.durations import ago, span
 from krm.cli.layout import Columns, width
 from krm.cli.terminal import STATE_COLOUR, is_terminal, paint, safe, wants_colour
 from krm.client.source import KindStatus
+from krm.model import delays
 from krm.model.messages import Bad
-from krm.model.trust import LIVE, STALE
+from krm.model.trust import LIVE, STALE, Trust
 
 # A state of tables alone: stale for no other reason than that something has not happened for the first time yet.
 STARTING = "starting"
 MIN_KIND = 14  # cells of the KIND column below which other columns go first
-MAX_DROPPED = 3  # columns that a narrow terminal may cost, from the right
-HEADINGS = ("KIND", "STATE", "OBJECTS", "VERSION", "AGE", "VERIFIED", "DRIFT", "DELAY-P99")
+MAX_DROPPED = 4  # columns that a narrow terminal may cost, from the right
+HEADINGS = ("KIND", "STATE", "OBJECTS", "VERSION", "AGE", "VERIFIED", "DRIFT", "DELAY-P99", "STREAM-P50/P99")
 
 
 def shown_state(status: KindStatus) -> str:
@@ -42,7 +43,14 @@ def row(status: KindStatus) -> List[str]:
         f"{ago(verified)} ago" if verified is not None else "never",
         str(sum(trust.drift.values())) if trust.drift is not None else "-",
         span(trust.delay_p99),
+        _stream_delay(trust),
     ]
+
+
+def _stream_delay(trust: Trust) -> str:
+    """From creation to receipt of ADDED, p50/p99; exact to 1 s."""
+    p50, p99 = (delays.shown(trust.stream_delay, delays.ADDED, share) for share in ("p50", "p99"))
+    return "-" if p50 is None else f"{span(p50)}/{span(p99)}"
 
 
 def fitted(rows: Sequence[Sequence[str]], columns: int) -> List[str]:

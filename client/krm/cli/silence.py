@@ -56,6 +56,7 @@ class Silence:
                 upstream_drift=None,
                 delay_p50=None,
                 delay_p99=None,
+                stream_delay=None,
             )
             rows.append(last._replace(trust=trust, head=None, now=now))
         return rows

@@ -28,7 +28,7 @@ _INTERNAL = frozenset(
     ("canon", "cluster_uid", "run_id", "fence", "events_id", "lists_id", "session", "seq", "digest")
 )
 # Fields that tell of objects outside a namespace: for those alone who may list the kind in whole.
-_WHOLE = frozenset(("count", "bad", "drift", "upstream_drift", "want"))
+_WHOLE = frozenset(("count", "bad", "drift", "upstream_drift", "want", "stream_delay"))
 _SHOWN: Dict[str, str] = {one.name: str(one.type) for one in fields(Head) if one.name not in _INTERNAL}
 _OBJECT = b',"object":'
 _SIZE = b'{"size":'

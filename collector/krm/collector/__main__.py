@@ -21,6 +21,7 @@ from krm.collector.recording import Recording
 from krm.collector.sources import dcgm
 from krm.collector.sources.annotated import Reach
 from krm.collector.sourcing import SOURCES, Asked, rounds
+from krm.collector.streamed import Streamed
 from krm.collector.world import World
 from krm.model.durations import parse_duration
 from krm.stage.classic import influx_url, read_value
@@ -33,8 +34,10 @@ from krm.store.errors import BadUrl
 from krm.store.history.asked import Recorder
 from krm.store.history.backup import copied
 from krm.store.history.chosen import Kept, history_of
+from krm.store.history.external import ExternalHistory
 from krm.store.history.local import LocalHistory
 from krm.store.history.outlets import Outward, Several, otlp, remote_write
+from krm.store.history.place import is_remote
 from krm.store.history.summing import Summing
 from krm.store.latest_writer import LatestWriter
 
@@ -84,6 +87,11 @@ class Settings(Credentials, Process):
     )
     remote_write: str = setting("", "URL that what is measured is sent to as Prometheus remote write, too.")
     otlp: str = setting("", "URL that it is sent to as OTLP over HTTP, too.")
+    stream_delay_to: str = setting(
+        "",
+        "Database that stream delays are written to, as --history names one; without one: that of --history, "
+        "else of INFLUXDB_HOST.",
+    )
     history_spool: str = setting("", "Folder in which writes to such a database wait while it is away.")
     history_address: str = setting("127.0.0.1", "Address that the history is served at, to krm alone.")
     history_port: int = setting(0, "Its port; 0 = any that is free: readers find it in Redis.", int)
@@ -121,9 +129,14 @@ class Keeping:
         self._history = _opened(settings)
         self._outward: List[Outward] = []
         self._recording: Optional[Recording] = None
+        self._delays: Optional[ExternalHistory] = None  # where they do not go where the history goes
         self._server: Optional[Server] = None
         try:
             self._outward = _outward(settings)
+            delays = self._history if isinstance(self._history, ExternalHistory) else None
+            if settings.stream_delay_to or delays is None:
+                delays = self._delays = _delays_to(settings)
+            streamed = None if delays is None else Streamed(database, settings.cluster, delays.write_points)
             recorders: List[Recorder] = [*([] if self._history is None else [self._history]), *self._outward]
             self._recording = Recording(Several(recorders)) if recorders else None
             if self._history is not None and token:
@@ -136,7 +149,9 @@ class Keeping:
             writer = LatestWriter(database, settings.cluster)
             # Dashboards of a database elsewhere ask for pods as they were written.
             pods_too = bool(recorders) and not isinstance(self._history, LocalHistory)
-            self._loop = Collector(world, jobs, writer, self._recording, served, settings.every, stop, pods_too)
+            self._loop = Collector(
+                world, jobs, writer, self._recording, served, settings.every, stop, pods_too, streamed
+            )
         except BaseException:
             self._close()
             raise
@@ -159,6 +174,8 @@ class Keeping:
             self._recording.close()
         if self._history is not None:
             self._history.close()
+        if self._delays is not None:
+            self._delays.close(1.0)
         for one in self._outward:
             one.close(1.0)
 
@@ -168,6 +185,17 @@ def _opened(settings: Settings) -> Optional[Kept]:
     if url == NO_HISTORY:
         return None
     return history_of(url, Path(settings.history_spool or "."))
+
+
+def _delays_to(settings: Settings) -> Optional[ExternalHistory]:
+    """A database for stream delays alone. Raises BadUrl."""
+    url = settings.stream_delay_to or influx_url(os.environ)
+    if not url:
+        return None
+    if not is_remote(url):
+        raise BadUrl("stream delays go to influxdb://, influxdb2:// or victoriametrics://, not into a file")
+    opened = history_of(url, Path(settings.history_spool or ".") / "delays")
+    return opened if isinstance(opened, ExternalHistory) else None
 
 
 def _outward(settings: Settings) -> List[Outward]:

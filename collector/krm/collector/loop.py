@@ -10,6 +10,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
 from krm.collector.newest import Newest
 from krm.collector.picture import Picture
 from krm.collector.schedule import Job, Name, Outcome, Schedule
+from krm.collector.streamed import Streamed
 from krm.collector.world import World
 from krm.model.measures import Sample
 from krm.model.rates import Rates
@@ -44,6 +45,7 @@ class Collector:
         every: float,
         stop: threading.Event,
         pods_too: bool = False,
+        streamed: Optional[Streamed] = None,
     ) -> None:
         """`jobs`: whom to ask in this world. `every`: seconds between two answers of the quickest source.
 
@@ -52,6 +54,7 @@ class Collector:
         self._pods_too = pods_too
         self._world, self._jobs, self._writer, self._recorder = world, jobs, writer, recorder
         self._endpoint, self._every, self._stop = endpoint, every, stop
+        self._streamed = streamed
         self._newest = Newest()
         self._picture = Picture(world, self._newest)
         self._rates: Dict[str, Rates] = {}
@@ -101,6 +104,8 @@ class Collector:
         self._newest.keep(jobs, now)
         self._picture.update(now)
         self._record(fresh, now)
+        if self._streamed is not None:
+            self._streamed.turn(now)
         try:
             self._writer.write(self._told())
         except Fenced:

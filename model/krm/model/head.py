@@ -52,6 +52,7 @@ class Head:
     want: str = ""  # "MODE NONCE": a list that the verifier owes
     delay_p50: Optional[float] = None  # seconds from receipt at the streamer to publication
     delay_p99: Optional[float] = None
+    stream_delay: Optional[Dict[str, Any]] = None  # as krm.model.delays; None = no point yet
     oldest: int = 0  # the oldest version that `changes` still leads forward from
     oldest_rv: str = ""  # F at that version; '' = unknown
     oldest_at: Optional[float] = None  # when that version was published

@@ -91,7 +91,7 @@ def pack_envelope(envelope: Envelope) -> bytes:
 
 def unpack_envelope(raw: bytes) -> Envelope:
     """Raises BadRecord for anything but an envelope; the digest is checked by `checked_envelope`."""
-    rv, uid, digest, received_at, labels, fields, body = _parts(raw, "envelope", 7)
+    rv, uid, digest, received_at, labels, fields, body = unpack_parts(raw, "envelope", 7)
     texts = isinstance(rv, str) and isinstance(uid, str) and isinstance(fields, tuple)
     blobs = isinstance(digest, bytes) and isinstance(labels, bytes) and isinstance(body, bytes)
     if not (texts and blobs and isinstance(received_at, (int, float))):
@@ -115,7 +115,7 @@ def pack_change_entry(entry: ChangeEntry) -> bytes:
 
 def unpack_change_entry(raw: bytes) -> ChangeEntry:
     """Raises BadRecord."""
-    at, rv, repair, delay, rows = _parts(raw, "change entry", 5)
+    at, rv, repair, delay, rows = unpack_parts(raw, "change entry", 5)
     times = isinstance(at, (int, float)) and (delay is None or isinstance(delay, (int, float)))
     if not (times and isinstance(rv, str) and isinstance(rows, tuple)):
         raise BadRecord("a change entry with fields of other types")
@@ -136,15 +136,15 @@ def pack_past(before: Dict[str, bytes]) -> bytes:
 def unpack_past(raw: bytes) -> Dict[str, bytes]:
     """Raises BadRecord."""
     before: Dict[str, bytes]
-    (before,) = _parts(raw, "past entry", 1)
+    (before,) = unpack_parts(raw, "past entry", 1)
     sound = isinstance(before, dict) and all(isinstance(key, str) for key in before)
     if not (sound and all(isinstance(value, bytes) for value in before.values())):
         raise BadRecord("a past entry with fields of other types")
     return before
 
 
-def _parts(raw: bytes, what: str, count: int) -> Tuple[Any, ...]:
-    """The `count` fields of a record of this format. Raises BadRecord."""
+def unpack_parts(raw: bytes, what: str, count: int) -> Tuple[Any, ...]:
+    """The `count` fields of a record of FORMAT. Raises BadRecord."""
     try:
         parts = unpack_capped(raw)
     except BadMessage as error:

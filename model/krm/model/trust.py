@@ -65,6 +65,7 @@ class Trust:
     delay_p50: Optional[float]  # seconds from receipt to publication
     delay_p99: Optional[float]
     clock_suspect: bool = False  # a time lay in the future and was clamped
+    stream_delay: Optional[Dict[str, Any]] = None  # from a change to its receipt, by series: krm.model.delays
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, for JSON."""
@@ -99,6 +100,7 @@ def judge(head: Optional[Head], now: float) -> Trust:
         delay_p50=head.delay_p50,
         delay_p99=head.delay_p99,
         clock_suspect=suspect,
+        stream_delay=head.stream_delay,
     )
 
 

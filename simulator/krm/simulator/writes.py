@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, List
 
+from krm.model.times import parse
+
 from .history import Stored
 from .kinds import Kind
 from .listing import details_of, not_found
@@ -96,6 +98,9 @@ def mark_deleted(world: World, kind: Kind, key: str, seconds: int) -> Stored:
         if "deletionTimestamp" not in metadata:
             metadata["deletionTimestamp"] = time_text(now() + seconds)
             metadata["generation"] = int(metadata.get("generation", 0)) + 1
+        else:  # the grace is cut short: the request stays where it was, as the API server has it
+            requested = parse(metadata["deletionTimestamp"]) - metadata.get("deletionGracePeriodSeconds", 0)
+            metadata["deletionTimestamp"] = time_text(requested + seconds)
         metadata["deletionGracePeriodSeconds"] = seconds
 
     return world.update(kind.name, key, mark)

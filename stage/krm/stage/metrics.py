@@ -11,7 +11,10 @@ from __future__ import annotations
 import logging
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
+from itertools import accumulate
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple, Union
+
+from krm.model.delays import Histogram
 
 # (name, what it is; counters end in _total as OpenMetrics demands).
 METRICS: Dict[str, str] = {
@@ -31,8 +34,14 @@ METRICS: Dict[str, str] = {
     "krm_collector_samples_total": "Samples taken.",
     "krm_collector_turn_seconds": "How long the newest turn took.",
     "krm_publish_delay_seconds": "From receipt to publication, 99th percentile of the newest thousand.",
+    "krm_stream_delay_seconds": "From a change to the receipt of its event, exact to 1 s; negatives in bucket one.",
+    "krm_stream_delay_negative_total": "Of these, how many were negative: clocks disagree.",
+    "krm_deletion_seconds": "From the request to delete to the receipt of DELETED, grace and finalizers included.",
+    "krm_commit_to_reader_seconds": "From creation to publication to readers, exact to 1 s.",
 }
-Figures = Mapping[str, Optional[float]]
+# A number, None = unknown; or numbers and histograms by event.
+Figure = Union[float, Mapping[str, Union[float, Histogram]], None]
+Figures = Mapping[str, Figure]
 
 log = logging.getLogger("krm")
 
@@ -45,16 +54,34 @@ class Collector:
 
     def collect(self) -> Iterator[Any]:
         """One family a metric, one sample a pipeline."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
         families: Dict[str, Any] = {}
         for pipeline, figures in self._figures():
-            for name, value in figures.items():
-                family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-                if name not in families:
-                    families[name] = family(name, METRICS[name], labels=["pipeline"])
-                families[name].add_metric([pipeline], float("nan") if value is None else value)
+            for name, figure in figures.items():
+                if isinstance(figure, Mapping):
+                    for event, value in figure.items():
+                        _add(families, name, {"pipeline": pipeline, "event": event}, value)
+                else:
+                    _add(families, name, {"pipeline": pipeline}, figure)
         yield from families.values()
+
+
+def _add(
+    families: Dict[str, Any], name: str, labels: Mapping[str, str], value: Union[float, Histogram, None]
+) -> None:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+    if isinstance(value, Histogram):
+        family = families.setdefault(name, HistogramMetricFamily(name, METRICS[name], labels=list(labels)))
+        family.add_metric(list(labels.values()), _cumulative(value), value.total)
+        return
+    kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+    family = families.setdefault(name, kind(name, METRICS[name], labels=list(labels)))
+    family.add_metric(list(labels.values()), float("nan") if value is None else value)
+
+
+def _cumulative(histogram: Histogram) -> List[Tuple[str, int]]:
+    bounds = [*map(str, histogram.bounds), "+Inf"]
+    return list(zip(bounds, accumulate(histogram.counts)))
 
 
 def serve(

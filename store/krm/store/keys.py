@@ -14,6 +14,7 @@ a aggregator, s streamer, v verifier, R every reader.
     K changes          stream  a       R        id VERSION-0: ChangeEntry                   (field c)
     K past             stream  a       R        id VERSION-0: envelopes before that version (field p)
     K garbage          set     a       a        incarnations to remove
+    K delays           stream  a       c        points of the stream delay                  (field d)
     krm:{CLUSTER}:meta hash    a       R        name: the cluster's real name; kind/KIND: when last announced
     krm:{CLUSTER}:latest:...   c       R        the newest measurements (krm.store.latest); c the collector
 
@@ -86,6 +87,10 @@ class Keys:
     @property
     def past(self) -> str:
         return self.prefix + "past"
+
+    @property
+    def delays(self) -> str:
+        return self.prefix + "delays"
 
     @property
     def garbage(self) -> str:

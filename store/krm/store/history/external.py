@@ -14,8 +14,9 @@ import hashlib
 import logging
 from math import ceil
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Protocol, Sequence
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Protocol, Sequence
 
+from krm.model.delays import RESOLUTION
 from krm.model.measures import Sample, Subject
 from krm.model.metrics import TABLE
 from krm.store.history import lines, spool
@@ -30,6 +31,7 @@ from krm.store.history.stepped import Raw, stepped
 
 BATCH_LINES = 10_000  # about 2 MB, 150 KB once compressed
 DELAYS = "streamed_data"  # the measurement of stream delay points, as the original resource monitor called it
+DELETIONS = "deletion_seconds"  # ... of how long deletions took
 _BEYOND = 4 * STEP  # seconds after a range in which a rate's window may reach back into it
 
 log = logging.getLogger("krm.history")
@@ -213,7 +215,17 @@ class _Lines:
 def delay_point(resource: str, event: str, at: float, delay: float, resource_version: str) -> lines.Point:
     """How long after a change the stream brought it. delay: seconds; at: Unix seconds of the receipt."""
     tags = (("event", lines.tagged(event)), ("resource", lines.tagged(resource)))
-    return lines.Point(DELAYS, tags, {"delay": delay, "resource_version": resource_version}, at)
+    return lines.Point(DELAYS, tags, _told("delay", delay, resource_version), at)
+
+
+def deletion_point(resource: str, at: float, seconds: float, resource_version: str) -> lines.Point:
+    """How long after the request to delete an object was gone, grace and finalizers included."""
+    tags = (("resource", lines.tagged(resource)),)
+    return lines.Point(DELETIONS, tags, _told("value", seconds, resource_version), at)
+
+
+def _told(name: str, seconds: float, resource_version: str) -> Dict[str, lines.Field]:
+    return {name: seconds, "resource_version": resource_version, "resolution": RESOLUTION}
 
 
 def _between(series: Optional[Series], first: int, last: int) -> Optional[Series]:

@@ -22,6 +22,10 @@ class Simulated:
         line = krm.wait("the simulator listens", lambda: _url(log), 20.0)
         self._address = urlsplit(line)
 
+    @property
+    def port(self) -> int:
+        return int(self._address.port or 0)
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The control API, or the Kubernetes API itself."""
         connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=20)

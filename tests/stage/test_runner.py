@@ -10,7 +10,7 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
-from typing import List
+from typing import Any, List
 
 import pytest
 from redis_servers import free_port, until
@@ -123,3 +123,34 @@ def test_a_stage_ends_with_its_parent_even_if_that_is_killed() -> None:
 
     until("the grandchild is gone", gone)
     assert os.getpid() != pid
+
+
+def test_a_histogram_is_told_in_the_form_that_prometheus_reads() -> None:
+    from krm.model.delays import Histogram
+    from krm.stage.metrics import Collector
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.parser import text_string_to_metric_families
+
+    histogram = Histogram((0.5, 2.0), (1, 3, 2), 17.5)
+    figures: Any = {
+        "krm_gaps_total": 2,
+        "krm_stream_delay_seconds": {"ADDED": histogram, "DELETED": Histogram((0.5, 2.0), (0, 0, 0), 0.0)},
+        "krm_stream_delay_negative_total": {"ADDED": 1, "DELETED": 0},
+    }
+    registry = CollectorRegistry()
+    registry.register(Collector(lambda: iter([("pods", figures), ("nodes", figures)])))
+    page = generate_latest(registry).decode()
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    found = families["krm_stream_delay_seconds"]
+    assert found.type == "histogram"
+    rows = {
+        (sample.name[len("krm_stream_delay_seconds") :], sample.labels.get("le", "")): sample.value
+        for sample in found.samples
+        if (sample.labels["pipeline"], sample.labels["event"]) == ("pods", "ADDED")
+    }
+    assert rows == {
+        ("_bucket", "0.5"): 1, ("_bucket", "2.0"): 4, ("_bucket", "+Inf"): 6, ("_count", ""): 6, ("_sum", ""): 17.5,
+    }  # fmt: skip
+    negative = families["krm_stream_delay_negative"].samples
+    assert len(negative) == 4
+    assert {sample.value for sample in negative if sample.labels["event"] == "ADDED"} == {1}

@@ -48,10 +48,10 @@ def test_each_kinds_points_are_written_once_each_half_minute(database: Database)
     streamed = Streamed(database, "demo", got.extend)
     streamed.turn(now)
     assert written(got) == [
+        'streamed_data,event=ADDED,resource=jobs.batch delay=1.0,resource_version="9",resolution=1.0 102000',
         'streamed_data,event=ADDED,resource=pods delay=2.25,resource_version="7",resolution=1.0 100500',
         'streamed_data,event=DELETED,resource=pods delay=-0.5,resource_version="8",resolution=1.0 101000',
         'deletion_seconds,resource=pods value=31.0,resource_version="8",resolution=1.0 101000',
-        'streamed_data,event=ADDED,resource=jobs.batch delay=1.0,resource_version="9",resolution=1.0 102000',
     ]
     tell(database, PODS, DelayPoint(ADDED, 103.0, 3.0, "10"))
     streamed.turn(now + EVERY - 1)

@@ -119,7 +119,7 @@ def test_a_stream_delay_is_read_by_the_query_of_the_docs(tmp_path: Path) -> None
 
         found = until("it is there", answer)
         others = [line.strip() for line in docs.splitlines() if line.startswith("    SELECT")]
-        assert len(others) == 2
+        assert len(others) == 3
         for other in others:
             asked = metric_servers.ask(server.port, "POST", "/query", urlencode({"db": "k8s", "q": other}), form)
             assert "error" not in json.loads(asked[1])["results"][0], (other, asked)

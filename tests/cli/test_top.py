@@ -118,3 +118,16 @@ def test_wrong_words_and_nothing_found(writer: LatestWriter, krm: Krm) -> None:
     without = krm("top", "pods", "-n", "shop", "--window", "5m")
     assert without.returncode == 1
     assert "no history" in without.stderr
+
+
+def test_without_a_live_snapshot_no_row_means_nothing_and_that_is_told(writer: LatestWriter, krm: Krm) -> None:
+    sources = {"snapshot of nodes": "no snapshot was read yet", "kubelet/resource": "ok"}
+    writer.write(Turn({}, {}, {"": ()}, STATE._replace(sources=sources, nodes=Covers(0, 0, "nodes"))))
+    for what in ("nodes", "pods"):
+        assert "the snapshot of nodes is not live: no snapshot was read yet" in krm("top", what).stderr
+
+
+def test_the_sum_of_nothing_that_is_known_is_not_0(writer: LatestWriter, krm: Krm) -> None:
+    dark = Pod("dark", "u3", "n2", (), {}, ("app",))
+    writer.write(Turn({"shop": {"dark": pack_pod(dark)}}, {"shop": ()}, {"": ()}, STATE))
+    assert rows(krm("top", "pods", "-n", "shop", "--sum"))[-1] == ["<unknown>", "<unknown>"]

@@ -99,6 +99,20 @@ def node(name: str, cpu: float, known: bool = True) -> NodeView:
     return levels.node_view(used, held, pods, 100.0)
 
 
+def test_numbers_that_another_node_tells_of_a_pod_are_not_taken_and_not_added() -> None:
+    """A StatefulSet's pod came up elsewhere; the former node's page has its name for some seconds, and no uid."""
+    moved = [
+        one._replace(subject=one.subject._replace(uid="", node=node))
+        for node, cpu in (("n2", 70.0), ("n1", 100.0))
+        for one in [said("web", "app", {CPU: cpu, MEMORY: 1000.0})]
+    ]
+    view = levels.pod_view(facts("web", "app", node="n1"), moved)
+    assert view.used == {CPU: 100.0, MEMORY: 1000.0}
+    assert len(view.pod.containers["app"]) == 1
+    of_all = moved[1]._replace(subject=moved[1].subject._replace(node=""))  # metrics-server names no node
+    assert levels.pod_view(facts("web", "app", node="n1"), [of_all]).used == {CPU: 100.0, MEMORY: 1000.0}
+
+
 def test_a_silent_node_is_left_out_of_the_sum_which_says_so() -> None:
     rows = levels.cluster_sums([node("n1", 100.0), node("n2", 50.0), node("n3", 0.0, known=False)], [], 100.0)
     used = rows[0]

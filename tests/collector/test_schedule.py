@@ -8,10 +8,12 @@ from typing import Callable, Dict, Iterator, List
 
 import pytest
 from krm.collector import schedule as schedules
+from krm.collector.levels import measured
 from krm.collector.newest import Newest
 from krm.collector.schedule import Job, Outcome, Schedule, pause
 from krm.collector.source import NoData, Target
 from krm.model.measures import Sample, Subject
+from krm.store.latest import pack_measured
 
 
 class Asked:
@@ -153,3 +155,14 @@ def test_what_an_answer_names_no_more_is_gone_and_only_what_moved_on_is_new() ->
     assert newest.clean() == {("shop", "a"), ("shop", "b")}
     assert newest.of_pod(("shop", "b")) == {}
     assert newest.take([outcome(9.0, [moved])]) == []  # the kubelet has not looked again
+
+
+def test_a_number_that_can_be_none_is_left_out_and_nothing_else() -> None:
+    """A broken kubelet's page may say anything: 1e20 s of CPU are more nanoseconds than Redis' packing holds."""
+    good = {"memory/rss": 2.0**63}
+    for number in (10**29, 1e300, float("inf"), float("nan"), -(10**30)):
+        for values in ({"cpu/usage": number, **good}, {**good, "cpu/usage": number}):
+            source = Asked(lambda _, told=values: [sample("n1", **good), sample("n1", **told)])  # type: ignore[misc]
+            found = schedules.ask(Job(source, Target("a"), 1.0)).samples
+            assert [dict(one.values) for one in found] == [good, good]
+            pack_measured([measured(one) for one in found])

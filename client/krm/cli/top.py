@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from krm.cli.layout import Columns
 from krm.cli.opening import chosen_namespace, followed, open_client
@@ -176,11 +176,16 @@ def _age(at: Optional[float]) -> str:
 def _sum(rows: Sequence[Used], columns: Sequence[Column]) -> List[List[str]]:
     """As kubectl: a rule below the numbers, and their sum; of what is known."""
     sums: Dict[str, str] = {
-        "CPU(cores)": cores(sum(row.cpu for row in rows if row.cpu is not None)),
-        "MEMORY(bytes)": mebibytes(sum(row.memory for row in rows if row.memory is not None)),
+        "CPU(cores)": cores(_total(row.cpu for row in rows)),
+        "MEMORY(bytes)": mebibytes(_total(row.memory for row in rows)),
     }
     rule = ["________" if column.heading in sums else "" for column in columns]
     return [rule, [sums.get(column.heading, "") for column in columns]]
+
+
+def _total(values: Iterable[Optional[float]]) -> Optional[float]:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None  # of nothing that is known the sum is not 0
 
 
 def _told(args: argparse.Namespace, found: Usage, rows: Sequence[Used], level: str) -> int:

@@ -12,7 +12,7 @@ from krm.client.errors import BadRequest
 from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD, Covers, Silence
 from krm.model.metrics import TABLE
 from krm.model.trust import LIVE, STALE
-from krm.store.latest import CollectorState, Latest, Measured, Pod
+from krm.store.latest import SNAPSHOT, CollectorState, Latest, Measured, Pod
 
 CPU, MEMORY = "cpu/usage_rate", "memory/working_set"
 WORDS = {"pods": POD, "containers": CONTAINER, "namespaces": NAMESPACE, "nodes": NODE}
@@ -200,7 +200,9 @@ def _lacking(latest: Latest, level: str, name: str) -> List[str]:
     """What the rows lack, a sentence each."""
     if latest.collector is None:
         return []
-    found = []
+    # Without a snapshot nobody knows whom to ask: then no row means nothing, and `all nodes` is few.
+    sources = sorted(latest.collector.sources.items())
+    found = [f"the {name} is not live: {why}" for name, why in sources if name.startswith(SNAPSHOT)]
     nodes = latest.collector.nodes
     if not nodes.whole and (level != NODE or not name):
         found.append(f"only {nodes} are measured")

@@ -94,7 +94,10 @@ class Known(Generic[T]):
 
     def _kept(self, key: str, envelope: Envelope) -> Optional[T]:
         try:
-            return self._reduce(json.loads(envelope.body))
+            body = json.loads(envelope.body)
+            if not isinstance(body, dict):
+                raise ValueError("no object")
+            return self._reduce(body)
         except (ValueError, RecursionError) as error:
             log.warning("%s %s could not be read: %s", self.keys.kind, key, type(error).__name__)
             return None

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.collector.facts import PodFacts
-from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD, Covers, Sample
+from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD, Covers, Sample, Subject
 from krm.model.metrics import TABLE
 from krm.store.latest import Measured, Pod
 
@@ -81,7 +81,7 @@ def held_of(samples: Iterable[Sample]) -> Held:
 
 def pod_view(facts: PodFacts, said: Iterable[Sample], held: Held = NOTHING_HELD) -> PodView:
     """`said`: of the pod by all sources."""
-    samples = [one for one in said if not (one.subject.uid and facts.uid and one.subject.uid != facts.uid)]
+    samples = [one for one in said if speaks_of(one.subject, facts.uid, facts.node)]
     choice = choice_of(shape_of(samples), facts.host_network)
     parts: Dict[str, List[Measured]] = {"": []}
     of_containers: Values = {}
@@ -104,6 +104,11 @@ def pod_view(facts: PodFacts, said: Iterable[Sample], held: Held = NOTHING_HELD)
     each = {name: tuple(rows) for name, rows in parts.items()}
     pod = Pod(facts.name, facts.uid, facts.node, own_rows, each, lacks)
     return PodView(pod, used, held.whole, choice, known)
+
+
+def speaks_of(subject: Subject, uid: str, node: str) -> bool:
+    """Whether that is this pod. Pages name few uids: on another node it was there before, or that is a lie."""
+    return not ((subject.uid and uid and subject.uid != uid) or (subject.node and node and subject.node != node))
 
 
 def _into(total: Values, values: Mapping[str, float]) -> None:

@@ -16,7 +16,7 @@ from krm.model.measures import Sample
 from krm.model.rates import Rates
 from krm.store.errors import Fenced, StoreError
 from krm.store.history.asked import STEP, Recorder
-from krm.store.latest import CollectorState
+from krm.store.latest import SNAPSHOT, CollectorState
 from krm.store.latest_writer import LatestWriter, Turn
 
 # Seconds between two turns: what came is in Redis within this.
@@ -137,7 +137,7 @@ class Collector:
     def _told(self) -> Turn:
         picture = self._picture
         nodes = {name: view.measured for name, view in picture.nodes.items()}
-        problems = {f"snapshot of {name}": problem for name, problem in self._world.problems().items()}
+        problems = {SNAPSHOT + name: problem for name, problem in self._world.problems().items()}
         state = CollectorState(
             address=self._endpoint.address,
             certificate=self._endpoint.certificate,

@@ -42,7 +42,7 @@ class Picture:
                     found.append(sample)
                 continue
             view = self._views.get((subject.namespace, subject.pod))
-            if view is None or (subject.uid and view.pod.uid and subject.uid != view.pod.uid):
+            if view is None or not levels.speaks_of(subject, view.pod.uid, view.pod.node):
                 continue
             values = levels.counting(sample, view.choice)
             if values:

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Collection, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from krm.collector.source import NoData, Source, Target
 from krm.model.measures import Sample
@@ -21,6 +21,8 @@ from krm.model.measures import Sample
 WORKERS, SLOW_WORKERS = 16, 4
 # Seconds between two tries of a target that fails: its interval, doubled up to this.
 SLOWEST = 60.0
+# No counter and no gauge is so large: those of a kernel and of a kubelet have 64 bits.
+TOO_MUCH = 2.0**64
 # Seconds that the scheduler rests at most before it looks for due targets again.
 LOOK_EVERY = 0.1
 
@@ -127,13 +129,28 @@ class Schedule:
 def ask(job: Job, clock: Callable[[], float] = time.time) -> Outcome:
     """One read; whatever goes wrong is a sentence."""
     try:
-        samples = job.source(job.target, clock())
+        samples = _sound(job.source(job.target, clock()))
         return Outcome(job, clock(), samples, "")
     except NoData as error:
         return Outcome(job, clock(), [], str(error))
     except Exception as error:  # one target's trouble must stop no other; its text may hold a secret
         log.exception("%s of %s", *job.name)
         return Outcome(job, clock(), [], f"krm failed to read it ({type(error).__name__}): its log says why")
+
+
+def _sound(samples: List[Sample]) -> List[Sample]:
+    """Without numbers that can be none: one of them would spoil each sum that it is in, or stop the loop."""
+    if all(_is_sound(one.values.values()) for one in samples):
+        return samples
+    return [
+        one._replace(values={name: value for name, value in one.values.items() if _is_sound([value])})
+        for one in samples
+    ]
+
+
+def _is_sound(values: Collection[float]) -> bool:
+    # A NaN is in the sum, wherever it stands; which of many numbers is the largest, it may hide.
+    return sum(values) < TOO_MUCH and max(values, default=0.0) < TOO_MUCH and min(values, default=0.0) > -TOO_MUCH
 
 
 def pause(every: float, failures: int, chance: Optional[float] = None) -> float:

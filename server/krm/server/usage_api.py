@@ -131,7 +131,8 @@ def _of(packed: Optional[Packed], namespace: str, now: float) -> Callable[[], La
         packed = packed._replace(pods=pods, namespaces=sums)
         if packed.collector is not None:  # what others' pods are called is not for who reads this namespace
             own = tuple(one for one in packed.collector.silences if one.target.startswith(f"pod {namespace}/"))
-            packed = packed._replace(collector=packed.collector._replace(silences=own))
+            snapshots = {name: why for name, why in packed.collector.sources.items() if "@" not in name}
+            packed = packed._replace(collector=packed.collector._replace(silences=own, sources=snapshots))
     chosen = packed._replace(now=now)
     return lambda: unpacked(chosen)
 

@@ -18,6 +18,8 @@ from krm.store.errors import Corrupt
 
 # Bytes of one packed value: a pod of 500 containers with 30 metrics each is below it.
 MAX_PACKED = 4 * 1024 * 1024
+# Among a collector's sources: `snapshot of pods` -> why it is not live. Whom to ask, and whose sums, it says.
+SNAPSHOT = "snapshot of "
 
 
 class Measured(NamedTuple):

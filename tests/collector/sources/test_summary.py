@@ -158,3 +158,12 @@ def test_a_kubelet_that_answers_500_makes_it_unknown() -> None:
             Summary(Endpoints(Trust()))(NODE._replace(url=server.url), NOW)
         assert "answered 500" in str(raised.value)
         assert "sda" not in str(raised.value)
+
+
+def test_half_a_character_spoils_its_page_and_no_more() -> None:
+    """It cannot be written as UTF-8: whoever wrote it on would fail."""
+    half = {"name": "\ud800", "cpu": {"time": at(1), "usageCoreNanoSeconds": 5}}
+    with pytest.raises(NoData):
+        read(page(containers=[half]))
+    whole = {**half, "name": "\U0001f600"}
+    assert any(subject.container == "\U0001f600" for subject in read(page(containers=[whole])))

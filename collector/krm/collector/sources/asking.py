@@ -31,7 +31,10 @@ def body_of(
 
 
 def _plainly(raw: bytes) -> Any:
-    return json.loads(raw, parse_constant=refuse_constant)
+    found = json.loads(raw, parse_constant=refuse_constant)
+    if b"\\ud" in raw.lower():
+        json.dumps(found, ensure_ascii=False).encode()  # half a character: nothing that holds it could be written
+    return found
 
 
 _DECODE: Callable[[bytes], Any] = msgspec.json.decode if msgspec is not None else _plainly

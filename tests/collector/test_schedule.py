@@ -154,7 +154,12 @@ def test_what_an_answer_names_no_more_is_gone_and_only_what_moved_on_is_new() ->
     assert newest.take([outcome(5.0, [moved])]) == [moved]
     assert newest.clean() == {("shop", "a"), ("shop", "b")}
     assert newest.of_pod(("shop", "b")) == {}
-    assert newest.take([outcome(9.0, [moved])]) == []  # the kubelet has not looked again
+    newest.clean()
+    assert newest.take([outcome(9.0, [moved._replace()])]) == []  # the kubelet has not looked again
+    assert newest.clean() == set()
+    assert newest.of_pod(("shop", "a"))
+    newest.take([outcome(13.0, [])])
+    assert newest.clean() == {("shop", "a")}
 
 
 def test_a_number_that_can_be_none_is_left_out_and_nothing_else() -> None:

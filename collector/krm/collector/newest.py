@@ -109,11 +109,20 @@ class Newest:
 
     def _replace(self, name: Name, answer: Answer) -> List[Sample]:
         former = self.answers.get(name)
+        already = self.dirty
+        self.dirty = set()
         self._drop(name)
+        gone, self.dirty = self.dirty, already
         self.answers[name] = answer
+        said = former.pods if former else {}
         for pod, samples in answer.pods.items():
             self._by_pod.setdefault(pod, {})[name] = samples
-            self.dirty.add(pod)
+            # Kubelets look each 10 to 15 s: asked more often, they say the same again of most pods.
+            if said.get(pod) == samples:
+                gone.discard(pod)
+            else:
+                gone.add(pod)
+        self.dirty |= gone
         for node, samples in answer.nodes.items():
             self._by_node.setdefault(node, {})[name] = samples
         known = _moments(former) if former else {}

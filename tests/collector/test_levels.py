@@ -200,3 +200,11 @@ def test_one_disk_that_two_sources_call_by_two_names_is_told_by_one() -> None:
 
     view = levels.node_view([disk("/dev/vda", "kubelet/cadvisor"), disk("/", "kubelet/summary")], [], [], 1.0)
     assert [row.resource_id for row in view.measured if "filesystem/usage" in row.values] == ["/"]
+
+
+def test_of_a_node_too_one_source_a_metric_is_recorded() -> None:
+    quick = Sample(Subject(node="n1"), 10.0, {CPU: 100.0, MEMORY: 5.0}, "kubelet/resource", 4.0)
+    slow = Sample(Subject(node="n1"), 9.0, {CPU: 90.0, "memory/rss": 3.0}, "kubelet/summary", 15.0)
+    view = levels.node_view([slow, quick], [], [], 10.0)
+    assert levels.counting(quick, view.choice) == {CPU: 100.0, MEMORY: 5.0}
+    assert levels.counting(slow, view.choice) == {"memory/rss": 3.0}

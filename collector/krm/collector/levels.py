@@ -55,6 +55,7 @@ class NodeView(NamedTuple):
     used: Mapping[str, float]
     held: Mapping[str, float]
     known: bool
+    choice: Choice
 
 
 class Held(NamedTuple):
@@ -203,7 +204,8 @@ def pods_covered(views: Iterable[PodView]) -> Covers:
 def node_view(said: Iterable[Sample], held: Sequence[Sample], pods: Iterable[PodView], at: float) -> NodeView:
     """`said`: of the node itself; `held`: its capacity and allocatable; `pods`: those that run on it."""
     samples = list(said)
-    samples = chosen(samples, choice_of(shape_of(samples)))
+    choice = choice_of(shape_of(samples))
+    samples = chosen(samples, choice)
     used: Values = {}
     for sample in samples:
         if not sample.subject.resource_id:
@@ -217,7 +219,7 @@ def node_view(said: Iterable[Sample], held: Sequence[Sample], pods: Iterable[Pod
     shares = _shares(used, own)
     rows = [measured(one) for one in [*samples, *(one for one in held if one.subject.resource_id)]]
     rows.append(Measured(SUM, at, 0.0, {**own, **shares}))
-    return NodeView(tuple(rows), used, own, _is_measured(rows))
+    return NodeView(tuple(rows), used, own, _is_measured(rows), choice)
 
 
 def cluster_sums(nodes: Sequence[NodeView], extra: Sequence[Sample], at: float) -> Tuple[Measured, ...]:

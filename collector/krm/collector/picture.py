@@ -38,8 +38,10 @@ class Picture:
         for sample in fresh:
             subject = sample.subject
             if not subject.pod:
-                if subject.node in self.nodes:
-                    found.append(sample)
+                node = self.nodes.get(subject.node)
+                values = levels.counting(sample, node.choice) if node is not None else {}
+                if values:
+                    found.append(sample._replace(values=values))
                 continue
             view = self._views.get((subject.namespace, subject.pod))
             if view is None or not levels.speaks_of(subject, view.pod.uid, view.pod.node):

@@ -61,7 +61,7 @@ class Collector:
         self._schedule = Schedule()
         self._stood = 0.0  # when what stands was recorded last, Unix seconds
         self._problem = ""
-        self._samples = self._turns = 0
+        self._samples = 0
         self._seconds: Optional[float] = None  # of the newest turn
 
     def run(self) -> None:

@@ -19,6 +19,7 @@ from krm.model.metrics import TABLE
 from krm.simulator.kubelet_nodes import Node
 from krm.simulator.kubelets import Kubelets
 from krm.store.history.asked import Recorder
+from krm.store.keys import latest_key
 from krm.store.latest import Latest, Measured, Pod
 from krm.store.latest_reader import LatestReader
 from krm.store.latest_writer import LatestWriter
@@ -43,6 +44,8 @@ class Metered:
             found = [one for one in kubelets.objects() if one["kind"] == name]
             self.kinds[kind] = kept.kind(kind, {key_of(one): parts(one) for one in found})
         self.reader = LatestReader(kept.database, kept.name)
+        self.collector_key = latest_key(kept.name, "collector")
+        self.link = kept.database.link(self.collector_key)
 
     @contextlib.contextmanager
     def collecting(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
-from typing import Iterator, List
+from typing import Iterator, List, Sequence
 
 import pytest
 from kept_cluster import KeptCluster
 from krm.collector import loop as loops
+from krm.model.measures import Sample
 from krm.simulator.kubelet_loads import Load
 from krm.simulator.kubelet_nodes import Node, pod
 from krm.simulator.kubelets import Kubelets
 from krm.store.history.asked import Query
 from krm.store.history.local import LocalHistory
 from krm.store.history.summing import Summing
+from krm.store.latest_writer import LatestWriter
 from metered import EVERY, Metered, until, value, whole
 
 CPU, MEMORY = "cpu/usage_rate", "memory/working_set"
@@ -124,6 +127,55 @@ def test_a_second_collector_stands_by_and_takes_over(metered: Metered, nodes: Li
             assert first.figures()["krm_collector_targets"] == 3
     with metered.collecting():
         until("another holder", lambda: metered.latest().collector.holder not in ("", holder))  # type: ignore[union-attr]
+
+
+class Recorded:
+    """A recorder that only counts."""
+
+    def __init__(self) -> None:
+        self.turns: List[Sequence[Sample]] = []
+
+    def record(self, samples: Sequence[Sample], now: float) -> None:
+        self.turns.append(samples)
+
+    def health(self) -> List[str]:
+        return []
+
+
+def test_a_collector_that_slept_while_another_took_over_records_nothing_when_it_wakes(
+    metered: Metered, nodes: List[Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Recorded()
+    taken = threading.Event()
+    counts: List[int] = []
+    take = LatestWriter.take
+
+    def sleepy(self: LatestWriter) -> bool:
+        if taken.is_set() and not counts:
+            metered.link.call("HSET", metered.collector_key, "holder", "another")
+            counts.append(len(recorded.turns))
+        return take(self)
+
+    monkeypatch.setattr(LatestWriter, "take", sleepy)
+    with metered.collecting(recorded):
+        until("all is measured", whole(metered, nodes))
+        taken.set()
+        until("it was taken over", lambda: counts)
+        began = time.monotonic()
+        until("some turns", lambda: time.monotonic() - began > 2.0)
+        assert len(recorded.turns) == counts[0]
+        assert metered.latest().collector.holder == "another"  # type: ignore[union-attr]
+
+
+def test_an_emptied_redis_interrupts_neither_the_turns_nor_the_history(metered: Metered, nodes: List[Node]) -> None:
+    recorded = Recorded()
+    with metered.collecting(recorded):
+        until("all is measured", whole(metered, nodes))
+        turns = len(recorded.turns)
+        metered.link.call("DEL", metered.collector_key)
+        metered.link.call("DEL", metered.collector_key.replace("collector", "nodes"))
+        until("all is measured again", whole(metered, nodes))
+        until("the history goes on", lambda: len(recorded.turns) > turns + 5)
 
 
 def test_what_was_measured_is_in_the_history_at_each_level(

@@ -152,3 +152,18 @@ def test_a_key_of_another_type_is_replaced_by_the_turn_after(database: Database,
         writer.write(turn({"shop": [pod("web", 4.0)]}))
     writer.write(turn({"shop": [pod("web", 4.0)]}))
     assert LatestReader(database, keys.cluster).read().pods == {"shop": [pod("web", 4.0)]}
+
+
+def test_an_emptied_redis_is_filled_by_the_next_turn(database: Database, keys: Keys) -> None:
+    writer, reader = writer_on(database, keys), LatestReader(database, keys.cluster)
+    writer.write(turn({"shop": [pod("web")]}))
+    holder = reader.read().collector.holder  # type: ignore[union-attr]
+    link = database.link(latest_key(keys.cluster, "collector"))
+    for part in PARTS:
+        link.call("DEL", latest_key(keys.cluster, part))
+    writer.write(turn({"shop": [pod("web")]}))
+    found = reader.read()
+    assert found.pods == {"shop": [pod("web")]}
+    assert found.collector is not None
+    assert found.collector.holder == holder
+    assert not LatestWriter(database, keys.cluster).take()

@@ -97,19 +97,24 @@ class Collector:
         if not self._writer.take():
             self._schedule.want({})
             self._schedule.drain()
+            self._rates.clear()  # another one counts on: what it counts is not to be counted once more
             return
         jobs = self._jobs(self._world)
         self._schedule.want(jobs)
         fresh = self._newest.take(self._rated(self._schedule.drain(), now))
         self._newest.keep(jobs, now)
         self._picture.update(now)
-        self._record(fresh, now)
-        if self._streamed is not None:
-            self._streamed.turn(now)
+        fenced = False
         try:
             self._writer.write(self._told())
         except Fenced:
+            fenced = True  # it slept, and what it would record now another one has recorded
             log.warning("another collector has taken over: this one stands by")
+        finally:
+            if not fenced:  # a Redis that is away does not end the history
+                self._record(fresh, now)
+                if self._streamed is not None:
+                    self._streamed.turn(now)
 
     def _rated(self, outcomes: List[Outcome], now: float) -> List[Outcome]:
         """With the rates of their counters, by source: two sources count from moments of their own."""

@@ -80,7 +80,8 @@ class LatestWriter:
         )
         raise_errors(replies, place)
         holder, namespaces, former = replies[1]
-        if not self._holds or holder is None or holder != self._me.encode():
+        # Where there is none, Redis was emptied: the lease is still this one's, and is written anew.
+        if not self._holds or holder not in (None, self._me.encode()):
             self._holds = False
             raise Fenced(f"{place}: another collector writes the measurements of {self._cluster}")
         wanted = {
@@ -98,6 +99,7 @@ class LatestWriter:
         commands = self._differences(wanted) if self._left else self._anew(wanted, namespaces)
         self._turn += 1
         fields: Dict[str, Word] = {
+            "holder": self._me,
             "beat": f"{seconds(replies[2]):.3f}",
             "turn": self._turn,
             "state": pack_state(turn.state),

@@ -101,6 +101,7 @@ def test_a_collector_that_is_away_or_never_ran_shows_nothing_as_fresh(
     stale = krm("top", "nodes")
     assert (stale.returncode, stale.stdout) == (3, "")
     assert "its newest turn is 10" in stale.stderr
+    assert "--stale-ok shows what was measured last" in stale.stderr
     shown = krm("top", "nodes", "--stale-ok")
     assert shown.returncode == 3
     assert rows(shown)[1][0] == "n1"
@@ -115,9 +116,14 @@ def test_wrong_words_and_nothing_found(writer: LatestWriter, krm: Krm) -> None:
     assert none.returncode == 1
     assert "nobody is not measured" in none.stderr
     assert "no pods are measured here" in krm("top", "pods", "-n", "other").stderr
+    assert "nobody is not measured in namespace shop" in none.stderr
+    refused = krm("top", "nodes", "--containers")
+    assert (refused.returncode, "--containers is of pods" in refused.stderr) == (2, True)
     without = krm("top", "pods", "-n", "shop", "--window", "5m")
     assert without.returncode == 1
     assert "no history" in without.stderr
+    assert dict(zip(*rows(without)[:2]))["CPU(cores)"] == "700m"
+    assert dict(zip(*rows(without)[:2]))["CPU(avg)"] == "<unknown>"
 
 
 def test_without_a_live_snapshot_no_row_means_nothing_and_that_is_told(writer: LatestWriter, krm: Krm) -> None:
@@ -125,9 +131,48 @@ def test_without_a_live_snapshot_no_row_means_nothing_and_that_is_told(writer: L
     writer.write(Turn({}, {}, {"": ()}, STATE._replace(sources=sources, nodes=Covers(0, 0, "nodes"))))
     for what in ("nodes", "pods"):
         assert "the snapshot of nodes is not live: no snapshot was read yet" in krm("top", what).stderr
+    assert "the snapshot of nodes is not live: no snapshot was read yet" in krm("status").stdout
 
 
 def test_the_sum_of_nothing_that_is_known_is_not_0(writer: LatestWriter, krm: Krm) -> None:
     dark = Pod("dark", "u3", "n2", (), {}, ("app",))
     writer.write(Turn({"shop": {"dark": pack_pod(dark)}}, {"shop": ()}, {"": ()}, STATE))
     assert rows(krm("top", "pods", "-n", "shop", "--sum"))[-1] == ["<unknown>", "<unknown>"]
+
+
+def test_a_sum_says_what_it_is_of_and_of_nothing_is_unknown(writer: LatestWriter, krm: Krm) -> None:
+    writer.write(a_turn())
+    both = krm("top", "nodes", "--sum")
+    assert rows(both)[-1] == ["1000m", "2048Mi"]
+    assert "the sum is of what is known: 1 of 2 rows are whole" in both.stderr
+    assert rows(krm("top", "nodes", "n2", "--sum"))[-1] == ["<unknown>", "<unknown>"]
+    assert "the sum" not in krm("top", "nodes", "n1", "--sum").stderr
+
+
+def test_status_and_doctor_say_whether_it_is_measured(writer: LatestWriter, kept: KeptCluster, krm: Krm) -> None:
+    def last() -> str:
+        return str(krm("status").stdout.splitlines()[-1])
+
+    assert last().startswith("measurements: absent: no collector runs")
+    assert "ok   measurements: absent" in krm("doctor").stdout
+    writer.write(a_turn())
+    assert last() == "measurements: live; 2 of 2 nodes are measured"
+    assert "ok   measurements: live; 2 of 2 nodes are measured" in krm("doctor").stdout
+    silence = Silence("node n2", "kubelet/resource", "it refused the connection", 1.0)
+    writer.write(a_turn(STATE._replace(nodes=Covers(1, 2, "nodes"), silences=(silence,))))
+    lacking = (
+        "live; 1 of 2 nodes are measured; no data from 1: node n2 (kubelet/resource: it refused the connection)"
+    )
+    assert last() == f"measurements: {lacking}"
+    assert f"FAIL measurements: {lacking}" in krm("doctor").stdout
+    told = json.loads(krm("status", "-o", "json").stdout)["measurements"]
+    assert (told["state"], told["nodes"]) == ("live", {"measured": 1, "of": 2})
+    assert told["silences"][0]["target"] == "node n2"
+    key = "krm:{%s}:latest:collector" % kept.name
+    link = kept.database.link(key)
+    link.call("HSET", key, "beat", str(float(link.call("HGET", key, "beat")) - 100))
+    assert last().startswith("measurements: stale: the collector is away: its newest turn is 10")
+    assert "nodes" not in last()
+    away = json.loads(krm("status", "-o", "json").stdout)["measurements"]
+    assert (away["state"], away["nodes"]) == ("stale", None)
+    assert "FAIL measurements: stale" in krm("doctor").stdout

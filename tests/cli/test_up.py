@@ -369,6 +369,7 @@ def test_a_collector_runs_where_pods_and_nodes_of_the_whole_cluster_are_kept() -
         make_plan(options(demo=True, kinds="pods", history="h"))
     with pytest.raises(BadRequest, match="--no-collector"):
         make_plan(options(demo=True, no_collector=True, history="h"))
+    assert "--history-token-file" not in make_plan(options(demo=True)).collector_arguments("u", "/h", "")
     plan = make_plan(options(kubeconfig="/k", context=["c"], cluster="x", history="/h"))
     assert plan.collector_arguments("u", "/other", "/token") == [
         *("-m", "krm.collector", "--redis", "u", "--cluster", "x", "--history", "/h"),

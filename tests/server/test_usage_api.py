@@ -102,3 +102,18 @@ def test_who_may_read_one_namespace_is_told_of_no_other(
     assert "lab" not in json.dumps(json.loads(server.get("/krm/v1/usage/pods?namespace=shop", headers).body))
     assert server.get("/krm/v1/usage/services?namespace=shop", headers).status == 400
     assert server.get("/krm/v1/points?namespace=shop&metric=cpu/usage_rate&begin=soon", headers).status == 400
+
+
+def test_what_is_no_measure_of_now_is_503_unless_it_is_asked_for(
+    served: Tuple[KeptCluster, server_process.Server, Path],
+) -> None:
+    kept, server, _ = served
+    headers = {"Authorization": "Bearer admin-token-0123456789"}
+    wait_until(lambda: server.get("/krm/v1/usage/pods", headers).status == 200)
+    key = "krm:{%s}:latest:collector" % kept.name
+    link = kept.database.link(key)
+    # Longer than two turns of an hour: late, and not yet as old as where metrics.k8s.io shows nothing.
+    link.call("HSET", key, "beat", str(float(link.call("HGET", key, "beat")) - 3 * 3600))
+    wait_until(lambda: server.get("/krm/v1/usage/pods", headers).status == 503)
+    assert "the collector is away" in json.loads(server.get("/krm/v1/usage/pods", headers).body)["message"]
+    assert json.loads(server.get("/krm/v1/usage/pods?stale_ok=true", headers).body)["state"] == "stale"

@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Iterator, List, Optional, Sequence, Tuple
 
+from krm.cli import collecting
 from krm.cli.checks import Line, Source, lines, source_of
 from krm.cli.live import detail
 from krm.cli.opening import open_client
@@ -122,6 +123,7 @@ def _redis(client: Client, named: Sequence[str]) -> Iterator[Line]:
         yield Line(False, "redis", "doubtful", warning)
     yield from _server(client)
     yield from _kinds(client, named)
+    yield collecting.check(client)
 
 
 def _server(client: Client) -> Iterator[Line]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import List, Optional, Tuple
@@ -35,7 +36,9 @@ class Keeping:
             family.add(Child(stage, arguments, self._folder, cluster=self._shown))
         if self.plan.collects:
             history = str(self._folder / "history.db")
-            arguments = self.plan.collector_arguments(url, history, str(token_file))
+            # Without what makes its certificate the history is not served; what is measured now still is.
+            opens = str(token_file) if may_serve_history() else ""
+            arguments = self.plan.collector_arguments(url, history, opens)
             family.add(Child("collector", arguments, self._folder, cluster=self._shown))
         leave_source(self._folder, self.plan.source)
         pipelines, logs = self.plan.pipelines, str(self._folder)
@@ -60,9 +63,18 @@ class Keeping:
         lines = [f"Keeping {kinds} of {scope}{plan.cluster} in {shown}"]
         if plan.left_out:
             lines.append(f"Left out, for they are of no namespace: {', '.join(plan.left_out)}")
+        if plan.collects and not may_serve_history():
+            lines.append(
+                "The measurements' history cannot be read: that needs cryptography: pip install 'krm[collector]'"
+            )
         return lines
 
     def close(self) -> None:
         """No command finds it any more."""
         if self._state is not None:
             self._state.unlink()
+
+
+def may_serve_history() -> bool:
+    """Whether a collector here can make itself a certificate."""
+    return importlib.util.find_spec("cryptography") is not None

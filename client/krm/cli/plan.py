@@ -62,11 +62,13 @@ class Plan(NamedTuple):
         return arguments
 
     def collector_arguments(self, url: str, history: str, token_file: str) -> List[str]:
-        """After `python`. `history`: the file, where the plan names none."""
+        """After `python`. `history`: the file, where the plan names none. token_file: '' = it is not served."""
         arguments = ["-m", "krm.collector", "--redis", url, "--cluster", self.cluster]
         if self.namespaces:
             arguments += ["--namespaces", ",".join(self.namespaces)]
-        arguments += ["--history", self.history or history, "--history-token-file", token_file]
+        arguments += ["--history", self.history or history]
+        if token_file:
+            arguments += ["--history-token-file", token_file]
         if self.kubelet_ca:
             arguments += ["--kubelet-ca", self.kubelet_ca]
         if self.demo:  # the addresses of its pods are made up, and may be somebody's

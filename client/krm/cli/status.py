@@ -8,9 +8,11 @@ import sys
 import time
 from typing import List
 
+from krm.cli.collecting import collecting
 from krm.cli.live import Table, as_json, details, grouped
-from krm.cli.opening import open_directory
+from krm.cli.opening import open_client
 from krm.cli.silence import Silence
+from krm.client.client import Client
 from krm.client.errors import Unreachable
 from krm.client.source import KindStatus, Source
 from krm.model.trust import LIVE
@@ -20,15 +22,16 @@ _EVERY = 1.0  # seconds between two tables of --watch
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 3 with --check where any kind is not live, or none is kept."""
-    directory = open_directory(args)
+    client = open_client(args)
+    directory = client.directory
     table = Table(in_place=args.watch)
     statuses = directory.status()
-    _show(args, directory, table, statuses)
+    _show(args, client, table, statuses)
     silence = Silence([(status.cluster, status.kind, status.namespace) for status in statuses])
     silence.heard(statuses)
     while args.watch:
         time.sleep(_EVERY)
-        _show(args, directory, table, _read(directory, silence))
+        _show(args, client, table, _read(directory, silence))
     trusted = bool(statuses) and all(status.trust.state == LIVE for status in statuses)
     return 3 if args.check and not trusted else 0
 
@@ -44,15 +47,20 @@ def _read(directory: Source, silence: Silence) -> List[KindStatus]:
     return statuses
 
 
-def _show(args: argparse.Namespace, directory: Source, table: Table, statuses: List[KindStatus]) -> None:
+def _show(args: argparse.Namespace, client: Client, table: Table, statuses: List[KindStatus]) -> None:
     if args.output == "json":
-        answer = {"cluster": directory.cluster, "kinds": [as_json(status) for status in statuses]}
+        answer = {
+            "cluster": client.cluster,
+            "kinds": [as_json(status) for status in statuses],
+            "measurements": collecting(client).as_json(),
+        }
         print(json.dumps(answer, indent=None if args.watch else 2), flush=True)
         return
     if not statuses:
-        print(f"No kinds of {directory.cluster} are kept yet: is `krm up` running?", file=sys.stderr)
+        print(f"No kinds of {client.cluster} are kept yet: is `krm up` running?", file=sys.stderr)
         return
-    table.draw(statuses, grouped(statuses, len(statuses)) if args.watch else ())
+    measured = collecting(client).sentence()
+    table.draw(statuses, [*grouped(statuses, len(statuses)), measured] if args.watch else ())
     if not args.watch:
-        for line in details(statuses):
+        for line in [*details(statuses), measured]:
             table.tell(line)

@@ -16,9 +16,11 @@ from krm.cli.layout import Columns
 from krm.cli.opening import chosen_namespace, followed, open_client
 from krm.cli.terminal import say
 from krm.client.client import Client
+from krm.client.errors import BadRequest
+from krm.client.measurements import NoMeasurements
 from krm.client.usage import CPU, MEMORY, Span, Usage, Used, level_of
 from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD
-from krm.model.trust import LIVE
+from krm.model.trust import LIVE, STALE
 
 EVERY = 2.0  # seconds between two tables of --watch
 NOT_TRUSTED, ERROR = 3, 1
@@ -43,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     if args.containers and what == "pods":
         what = "containers"
     level = level_of(what)
+    if args.containers and level != CONTAINER:
+        raise BadRequest(f"--containers is of pods: {what} have none of their own here")
     with open_client(args) as client, followed(client):
         while True:
             code = _show(args, client, what, level)
@@ -55,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace, client: Client, what: str, level: str) -> int:
     namespace = None if level in (NODE, NAMESPACE) else _namespace(client, args)
-    found = client.usage(what, namespace, args.name, args.window)
+    found, no_history = _used(client, what, namespace, args)
     chosen = _selected(args, client, level, namespace)
     rows = [row for row in found.rows if chosen is None or (row.namespace, _owner(row)) in chosen]
     rows.sort(key=_order(args.sort_by))
@@ -63,7 +67,20 @@ def _show(args: argparse.Namespace, client: Client, what: str, level: str) -> in
         print(json.dumps({**found.to_dict(), "rows": [vars(row) for row in rows]}, default=vars), flush=True)
     elif found.state == LIVE or args.stale_ok:
         _print(args, rows, level, namespace is None)
-    return _told(args, found, rows, level)
+    if no_history:
+        say(f"krm: {no_history}")
+    elif args.window and rows and not any(row.spans for row in rows):
+        say("krm: the history has no point in this window yet: it has one each 15 s")
+    code = _told(args, found, rows, level, namespace)
+    return code or (ERROR if no_history else 0)
+
+
+def _used(client: Client, what: str, namespace: Optional[str], args: argparse.Namespace) -> Tuple[Usage, str]:
+    """The rows; where --window has no history to read, those of now and a sentence."""
+    try:
+        return client.usage(what, namespace, args.name, args.window), ""
+    except NoMeasurements as error:
+        return client.usage(what, namespace, args.name), str(error)
 
 
 def _namespace(client: Client, args: argparse.Namespace) -> Optional[str]:
@@ -162,9 +179,7 @@ def _wide(level: str) -> List[Column]:
     ]
     if level in (POD, CONTAINER):
         columns.append(Column("NODE", lambda row: row.node))
-    columns.append(
-        Column("AGE", lambda row: UNKNOWN if row.at is None else f"{max(0.0, time.time() - row.at):.0f}s")
-    )
+    columns.append(Column("AGE", lambda row: _age(row.at)))
     columns.append(Column("SOURCE", lambda row: row.source or UNKNOWN))
     return columns
 
@@ -188,9 +203,18 @@ def _total(values: Iterable[Optional[float]]) -> Optional[float]:
     return sum(known) if known else None  # of nothing that is known the sum is not 0
 
 
-def _told(args: argparse.Namespace, found: Usage, rows: Sequence[Used], level: str) -> int:
+def _told(
+    args: argparse.Namespace, found: Usage, rows: Sequence[Used], level: str, namespace: Optional[str]
+) -> int:
     for reason in found.reasons:
         say(f"krm: {reason}")
+    if found.state == STALE and not args.stale_ok and args.output != "json":
+        say("krm: --stale-ok shows what was measured last")
+    if found.state != LIVE and not args.stale_ok:
+        return NOT_TRUSTED
+    known = sum(row.cpu is not None and row.memory is not None for row in rows)
+    if args.sum and known < len(rows):
+        say(f"krm: the sum is of what is known: {known} of {len(rows)} rows are whole")
     partial = [row for row in rows if row.covers]
     if partial and level != NODE:
         names = ", ".join(f"{_owner(row)} ({row.covers})" for row in partial[:5])
@@ -198,10 +222,13 @@ def _told(args: argparse.Namespace, found: Usage, rows: Sequence[Used], level: s
     if found.state != LIVE:
         return NOT_TRUSTED
     if not rows and args.name:
-        say(f"krm: {args.name} is not measured: is it there, and does it run?")
+        where = f" in namespace {namespace}" if namespace else ""
+        say(f"krm: {args.name} is not measured{where}: is it there, and does it run?")
         return ERROR
-    if not rows:
-        say("krm: nothing is measured yet" if level == NODE else "krm: no pods are measured here")
+    if not rows and level in (NODE, NAMESPACE):
+        say(f"krm: no {level}s " + ("of these labels are measured" if args.selector else "are measured yet"))
+    elif not rows:
+        say("krm: no pods are measured here")
     return 0
 
 

@@ -195,6 +195,8 @@ class House:
         kubeconfig = self._folder / "demo.kubeconfig"
         # What makes their certificate is the openssl command.
         collects = plan.collects and shutil.which("openssl") is not None
+        if plan.collects and not collects:
+            say("Warning: nothing is measured: the demo's kubelets need the openssl command, and none is on PATH")
         kubelet_ca = self._folder / "kubelets.crt" if collects else None
         child = Child("simulator", demo.arguments(kubeconfig, kubelet_ca), self._folder, restart=False)
         self._family.add(child)

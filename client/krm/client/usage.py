@@ -189,7 +189,7 @@ def used(
 
 def _worth(collector: Optional[CollectorState], now: float) -> Tuple[str, List[str]]:
     if collector is None:
-        return ABSENT, ["no collector runs: `krm up` starts one, and so does `krm collector`"]
+        return ABSENT, ["no collector runs: `krm up` starts one, unless it keeps some kinds or namespaces alone"]
     age = now - collector.beat
     if age > 2 * collector.every + LATE:
         return STALE, [f"the collector is away: its newest turn is {age:.0f} s old"]

@@ -16,8 +16,8 @@ from krm.client.usage import level_of, usage_of
 from krm.model.gojson import written
 from krm.model.kinds import Kind
 from krm.model.measures import CLUSTER, NODE
+from krm.model.trust import LIVE
 from krm.server.identity import Attributes, Gate
-from krm.server.newest import judged
 from krm.server.routes import BOOLEAN, Call, Handler, Parameter, Route, json_content
 from krm.server.serving import Serving
 from krm.server.statuses import ApiError, unavailable
@@ -67,10 +67,10 @@ class UsageApi:
         namespace = call.text("namespace")
         await self._check(call, level, namespace)
         newest = self._serving.catalog.newest
-        if newest.packed is not None and not call.flag("stale_ok"):
-            judged(newest.packed.collector, newest.now()) if newest.packed.collector else None
         latest = _of(newest.packed, namespace, newest.now())
         found = await self._threaded(lambda: usage_of(latest(), level, call.text("name")))
+        if found.state != LIVE and not call.flag("stale_ok"):
+            raise unavailable(found.reasons[0])
         return _json(found.to_dict())
 
     async def _points(self, call: Call) -> Reply:

@@ -56,7 +56,7 @@ def unpack_query(packed: bytes) -> Query:
 def check(query: Query) -> None:
     """Raises BadQuery for what no history can answer."""
     if query.metric not in TABLE:
-        raise BadQuery(f"{query.metric[:60]!r} is no metric: krm explain metrics lists them")
+        raise BadQuery(f"{query.metric[:60]!r} is no metric: docs/metrics.md has them all")
     if query.level not in LEVELS:
         raise BadQuery(f"{query.level[:20]!r} is no level: {', '.join(LEVELS)}")
     if query.level not in TABLE[query.metric].levels:

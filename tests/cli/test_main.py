@@ -181,7 +181,7 @@ def test_unknown_is_a_dash_never_0(kept: KeptCluster, krm: Krm) -> None:
     pods = kept.kind("pods")
     pods.link.call("DEL", pods.keys.head)
     line = krm("status").stdout.splitlines()[1].split()
-    assert line == ["pods", "warming", "-", "-", "-", "never", "-", "-"]
+    assert line == ["pods", "warming", "-", "-", "-", "never", "-", "-", "-"]
     assert json.loads(krm("status", "-o", "json").stdout)["kinds"][0]["objects"] is None
 
 

@@ -41,7 +41,7 @@ class Column(NamedTuple):
 
 def run(args: argparse.Namespace) -> int:
     """Exit codes: 0, 3 (the collector is away, or none runs), 1 (nothing found)."""
-    what: str = _SHORT.get(args.what, args.what)
+    what = str(_SHORT.get(args.what, args.what))
     if args.containers and what == "pods":
         what = "containers"
     level = level_of(what)

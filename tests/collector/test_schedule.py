@@ -171,3 +171,27 @@ def test_a_number_that_can_be_none_is_left_out_and_nothing_else() -> None:
             found = schedules.ask(Job(source, Target("a"), 1.0)).samples
             assert [dict(one.values) for one in found] == [good, good]
             pack_measured([measured(one) for one in found])
+
+
+def test_who_tells_the_same_moments_for_minutes_does_not_measure_any_more() -> None:
+    """A kubelet whose runtime hangs goes on to serve its last numbers: they are no measure of now."""
+    newest, name = Newest(), ("kubelet/resource", "node n1")
+    for turn in range(100):
+        at = 1000.0 + 4 * turn
+        newest.take([outcome(at, [sample("n1", 900.0)])])
+        newest.keep([name], at)
+        assert bool(newest.of_node("n1")) == (4 * turn <= 180 + 9), turn
+    (silence,) = newest.silences()
+    assert "stand still: the newest are of 1970-01-01T00:15:00Z" in silence.reason
+    newest.take([outcome(1400.0, [sample("n1", 850.0)])])  # its clock was put back: that is no standstill
+    assert newest.of_node("n1")
+    assert newest.silences() == ()
+
+
+def test_an_answer_of_the_future_is_dropped_where_the_clock_was_put_back() -> None:
+    newest, name = Newest(), ("kubelet/resource", "node n1")
+    newest.take([outcome(10_000.0, [sample("n1", 9_999.0)])])
+    newest.keep([name], 9_998.0)
+    assert newest.of_node("n1")
+    newest.keep([name], 6_400.0)
+    assert newest.of_node("n1") == []

@@ -6,15 +6,20 @@ two intervals and a little; then its target is silent, is left out of sums, and 
 
 from __future__ import annotations
 
+import math
 from itertools import chain
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Set, Tuple
 
 from krm.collector.schedule import Name, Outcome
+from krm.model import times
 from krm.model.measures import Sample, Silence, Subject
 
 PodName = Tuple[str, str]  # namespace, name
 # Seconds beyond two intervals: an answer may take its time.
 GRACE = 1.0
+# Seconds for which a target may tell the same moments again: metrics-server looks once a minute at the slowest,
+# a kubelet each 15 s or so. Whoever answers the same for longer does not measure any more.
+STUCK = 180.0
 MOST_SILENCES = 200  # that are told, of 200 bytes each; `figures` counts all
 
 
@@ -37,16 +42,19 @@ class Newest:
         self._by_pod: Dict[PodName, Dict[Name, List[Sample]]] = {}
         self._by_node: Dict[str, Dict[Name, List[Sample]]] = {}
         self._heard: Dict[Name, float] = {}  # when a target answered last
+        # The newest moment that a target told, by its clock, and when it told that first, by ours.
+        self._moved: Dict[Name, Tuple[float, float]] = {}
 
     def take(self, outcomes: Iterable[Outcome]) -> List[Sample]:
         """Answers in; the samples in them that were not there before come out."""
         fresh: List[Sample] = []
         for outcome in outcomes:
             name = outcome.job.name
-            if outcome.reason:
+            reason = outcome.reason or self._stuck(outcome)
+            if reason:
                 former = self._silent.get(name)
                 since = former.since if former else outcome.at
-                self._silent[name] = Silence(name[1], name[0], outcome.reason, since, self._heard.get(name))
+                self._silent[name] = Silence(name[1], name[0], reason, since, self._heard.get(name))
                 continue
             self._silent.pop(name, None)
             self._heard[name] = outcome.at
@@ -58,11 +66,14 @@ class Newest:
         """Forgets targets that are asked no more, and answers that are too old to count."""
         names = set(wanted)
         for name in [
-            name for name, one in self.answers.items() if name not in names or now > one.received + one.lasts
+            # Of the future it is where the clock was put back: nobody knows then how old it is.
+            name
+            for name, one in self.answers.items()
+            if name not in names or abs(now - one.received) > one.lasts
         ]:
             self._drop(name)
         self._drop_of_silent_targets()
-        for known in (self._silent, self._heard):
+        for known in (self._silent, self._heard, self._moved):
             for name in [name for name in known if name not in names]:
                 del known[name]
 
@@ -106,6 +117,17 @@ class Newest:
             told.setdefault(source, silence.reason)
         told.update({source: "ok" for source, _ in self.answers})
         return told
+
+    def _stuck(self, outcome: Outcome) -> str:
+        """Why an answer is none: it is one that was given long ago. '' = it is one."""
+        name, newest = outcome.job.name, max((sample.at for sample in outcome.samples), default=outcome.at)
+        moment, first = self._moved.get(name, (0.0, 0.0))
+        if newest != moment:
+            self._moved[name] = (newest, outcome.at)
+            return ""
+        if outcome.at - first <= max(STUCK, 4 * outcome.job.every):
+            return ""
+        return f"its numbers stand still: the newest are of {times.write(math.floor(moment))}"
 
     def _replace(self, name: Name, answer: Answer) -> List[Sample]:
         former = self.answers.get(name)

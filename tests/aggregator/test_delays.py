@@ -73,17 +73,27 @@ CASES: Dict[str, Case] = {
     "deleted at once, of no told time": Case([deleted(body(1), 7.0)], []),
     "a grace period is left": Case([deleted(body(1, ends=35, grace=30), 7.0)], [(DELETION, 2.0)]),
     "a finalizer was pending": Case([deleted(body(1, ends=5, grace=0, more=FINALIZER), 7.0)], [(DELETION, 2.0)]),
-    # The API server moves deletionTimestamp back to the request as the kubelet cuts the grace short.
+    # The API server writes the time of then as the kubelet cuts the grace short.
     "a grace period has ended": Case(
         [
             modified(body(1, ends=35, grace=30)),
-            modified(body(1, ends=5, grace=0), 7),
-            deleted(body(1, ends=5, grace=0), 12.0),
+            modified(body(1, ends=11, grace=0), 7),
+            deleted(body(1, ends=11, grace=0), 12.0),
         ],
         [(DELETION, 7.0)],
     ),
     "a list told of the grace period": Case(
-        [modified(body(1, ends=35, grace=30), told=""), deleted(body(1, ends=5, grace=0), 12.0)], [(DELETION, 7.0)]
+        [modified(body(1, ends=35, grace=30), told=""), deleted(body(1, ends=11, grace=0), 12.0)], [(DELETION, 7.0)]
+    ),
+    "a grace period that began before the session": Case(
+        [modified(body(-50, ends=20, grace=30)), deleted(body(-50, ends=11, grace=0), 12.0)], [(DELETION, 22.0)]
+    ),
+    "another one waited under its name": Case(
+        [
+            Applied(item("M", 6, body(1, ends=35, grace=30), 3, "other"), HELD, "M"),
+            deleted(body(1, ends=11, grace=0), 12.0),
+        ],
+        [(DELETION, 1.0), (DELETED, 1.0)],
     ),
     "by force, as it is told twice": Case(
         [modified(body(1, ends=5, grace=0)), deleted(body(1, ends=5, grace=0), 6.0)],
@@ -177,7 +187,7 @@ def test_percentiles_histograms_and_negatives() -> None:
 def test_what_is_built_anew_was_published_at_no_told_time() -> None:
     delays = StreamDelays()
     delays.take([added(10, 12.0)], T)
-    delays.forget_unpublished()
+    delays.forget()
     delays.published(T + 20)
     assert PUBLISHED not in (delays.summary() or {})
 

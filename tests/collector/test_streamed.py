@@ -7,10 +7,12 @@ from typing import Any, Iterator, List, Sequence
 
 import pytest
 import redis_servers
+from krm.collector.__main__ import Settings, _delays_to
 from krm.collector.streamed import BACK, EVERY, Streamed
 from krm.model.delays import ADDED, DELETED, DELETION, DelayPoint
 from krm.store.connect import Clock, Database, connect
 from krm.store.delays import FIELD, DelayWriter
+from krm.store.errors import BadUrl
 from krm.store.history.lines import Point, text
 from krm.store.keys import Keys
 from krm.store.meta import Announcer
@@ -95,3 +97,27 @@ def test_what_cannot_be_read_stops_nothing(database: Database, server: redis_ser
     tell(database, PODS, DelayPoint(ADDED, 102.0, 2.0, "9"))
     streamed.turn(now + 3 * EVERY)
     assert [point.fields["resource_version"] for point in got] == ["7", "9"]  # "8" was lost with its Redis
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "to"),
+    [
+        ({}, {}, None),
+        ({}, {"INFLUXDB_HOST": "127.0.0.1", "INFLUXDB_PORT": "1"}, "influxdb://127.0.0.1:1/k8s"),
+        ({"stream_delay_to": "influxdb://127.0.0.1:2/x"}, {"INFLUXDB_HOST": "h"}, "influxdb://127.0.0.1:2/x"),
+    ],
+)
+def test_where_they_go_if_the_history_is_a_file(
+    flags: Any, variables: Any, to: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    found = _delays_to(Settings(history_spool=str(tmp_path), **flags))
+    assert (found.name if found else None) == to
+    if found is not None:
+        found.close(0.0)
+
+
+def test_a_file_is_no_place_for_them() -> None:
+    with pytest.raises(BadUrl, match="not into a file"):
+        _delays_to(Settings(stream_delay_to="/tmp/x.db"))

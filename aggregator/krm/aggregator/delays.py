@@ -4,8 +4,9 @@ Only what happened while a session was open counts, as it was brought then: `sin
 heard that the session's watch is open. What a list told, what was held before, and what a new session replays of
 the time before it give no point: they say when krm began to look, not how late the watch is.
 
-Whether a deletion was immediate the last object alone cannot tell: as a grace period ends, the API server moves
-deletionTimestamp back to the request and writes a grace of 0. So who was seen waiting for its end is remembered.
+When a deletion was asked for, and whether it was immediate, the last object alone cannot tell: as a grace period
+ends, the API server writes the time of then as deletionTimestamp, and a grace of 0. So who is seen waiting for its
+end is remembered, with the request.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from krm.model.messages import Item
 KEPT = 1000
 # Points that wait for the next second's entry: more come at no rate that a kind was measured at.
 WAITING = 20_000
-# Bytes of an object in which a pod's deletionTimestamp stands: behind names and uid, before labels.
-_REACH = 2048
+# Bytes of an object in which a pod's deletionTimestamp stands: behind two names of 253, namespace and uid, before
+# labels. Of all built-in kinds pods alone have a grace period.
+_REACH = 1280
 # Bytes of an object up to which one that is not written as usual is read in whole.
 _ODD_MOST = 64 * 1024
 # Seconds that points may be ahead of their receipt, so that each has a millisecond of its own.
@@ -43,6 +45,7 @@ _USUAL = re.compile(
     rb'"creationTimestamp":"([^"\\]*)"'
     rb'(?:,"deletionTimestamp":"([^"\\]*)"|,"deletionGracePeriodSeconds":([0-9]+))*' % (_STRING, _STRING)
 ).match
+_UNKNOWN = ("", 0.0)
 _GOING, _HELD = b'"deletionTimestamp":"', b'"finalizers":["'
 
 
@@ -52,12 +55,12 @@ class StreamDelays:
     def __init__(self) -> None:
         self._newest: Dict[str, Deque[float]] = {series: deque(maxlen=KEPT) for series in SERIES}
         self._counts: Dict[str, List[int]] = {series: [0] * (len(BOUNDS) + 1) for series in SERIES}
-        self._totals = dict.fromkeys(SERIES, 0.0)
-        self._negative = dict.fromkeys(SERIES, 0)
-        self._ending: Dict[str, str] = {}  # key -> uid, of objects that were seen waiting for their end
+        self._totals: Dict[str, float] = dict.fromkeys(SERIES, 0.0)
+        self._negative: Dict[str, int] = dict.fromkeys(SERIES, 0)
+        self._ending: Dict[str, Tuple[str, float]] = {}  # key -> (uid, request), of who waits for its end
         self._unpublished: List[float] = []  # creations that no reader sees yet
         self._points: Deque[DelayPoint] = deque(maxlen=WAITING)
-        self._placed = dict.fromkeys(SERIES, 0)  # the newest point's millisecond
+        self._placed: Dict[str, int] = dict.fromkeys(SERIES, 0)  # the newest point's millisecond
         self._summary: Optional[Dict[str, Dict[str, Any]]] = None
         self._changed = False
 
@@ -65,14 +68,21 @@ class StreamDelays:
         """Changes as they were merged. `since`: seconds, as State.live_since; None = nothing can be told."""
         for item, before, told in changes:
             if item.type == messages.DELETED:
-                waited = self._ending.pop(item.key, "") == item.uid
+                uid, request = self._ending.pop(item.key, _UNKNOWN)
                 if told and since is not None and before is not None and before.uid == item.uid:
-                    self._deleted(item, waited, since)
+                    self._deleted(item, request if uid == item.uid else None, since)
             elif told == messages.ADDED:
                 if since is not None and (before is None or before.uid != item.uid):
                     self._added(item, since)
-            elif item.body.find(_GOING, 0, _REACH) >= 0 and ending_of(item.body)[1] > 0:
-                self._ending[item.key] = item.uid
+            else:
+                self.see(item.key, item.uid, item.body)
+
+    def see(self, key: str, uid: str, body: bytes) -> None:
+        """An object as it is now, whoever told it: one that waits for its end is remembered."""
+        if body.find(_GOING, 0, _REACH) >= 0 and self._ending.get(key, _UNKNOWN)[0] != uid:
+            deletion, grace = ending_of(body)
+            if deletion is not None and grace > 0:
+                self._ending[key] = (uid, deletion - grace)
 
     def published(self, now: float) -> None:
         """All that was taken can be read since `now`, Redis clock."""
@@ -80,9 +90,10 @@ class StreamDelays:
             self._count(PUBLISHED, now - created)
         self._unpublished.clear()
 
-    def forget_unpublished(self) -> None:
-        """What was taken will be read of another incarnation, at a time that says nothing."""
+    def forget(self) -> None:
+        """All is built anew: what was taken is read at a time that says nothing, and a list tells who waits."""
         self._unpublished.clear()
+        self._ending.clear()
 
     def drain(self) -> List[DelayPoint]:
         """Points since the last call."""
@@ -122,14 +133,16 @@ class StreamDelays:
             self._tell(ADDED, item, item.received_at - created)
             self._unpublished.append(created)
 
-    def _deleted(self, item: Item, waited: bool, since: float) -> None:
+    def _deleted(self, item: Item, request: Optional[float], since: float) -> None:
+        """`request`: of one that was seen waiting for its end."""
         if _GOING not in item.body or not item.received_at:
             return  # an object that is deleted at once is gone without a word of when
         deletion, grace = ending_of(item.body)
         if deletion is None or deletion - grace < since:
             return
-        self._tell(DELETION, item, item.received_at - (deletion - grace))
-        if not (waited or grace or _HELD in item.body):
+        asked = deletion - grace if request is None else request
+        self._tell(DELETION, item, item.received_at - asked)
+        if request is None and not grace and _HELD not in item.body:
             self._tell(DELETED, item, item.received_at - deletion)
 
     def _tell(self, series: str, item: Item, seconds: float) -> None:

@@ -257,7 +257,7 @@ class Aggregator:
         known = self._writer.known
         former = [known.next] if known and known.next else []
         self._pending, self._pending_size = [], 0
-        self._publisher.stream.forget_unpublished()
+        self._publisher.stream.forget()
         self._state = heads.next_state(self._state, str(uuid.uuid4()))
         self._publisher.begin(self._state, reason, former)
         self._garbage.update((one, time.monotonic() + GARBAGE_AFTER) for one in former)

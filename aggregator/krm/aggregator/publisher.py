@@ -63,6 +63,7 @@ class Publisher:
         rows: List[Tuple[str, records.Envelope]] = []
         for key, envelope in self._writer.load_rows(incarnation):
             self._canonical += len(envelope.body)
+            self.stream.see(key, envelope.uid, envelope.body)
             rows.append((key, envelope._replace(body=b"")))
         return rows
 
@@ -163,6 +164,8 @@ class Publisher:
     def build(self, state: State, chunk: Sequence[Item]) -> None:
         """Objects of the snapshot that is built aside."""
         touched = _touched(state)
+        for item in chunk:
+            self.stream.see(item.key, item.uid, item.body)
         for start in range(0, len(chunk), CHUNK):
             puts = {item.key: _packed(item) for item in chunk[start : start + CHUNK]}
             self._aside += sum(map(len, puts.values()))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, List
 
-from krm.model.times import parse
-
 from .history import Stored
 from .kinds import Kind
 from .listing import details_of, not_found
@@ -90,7 +88,7 @@ def delete(world: World, kind: Kind, key: str, body: bytes, grace: str) -> bytes
 
 
 def mark_deleted(world: World, kind: Kind, key: str, seconds: int) -> Stored:
-    """Set deletionTimestamp (once: request time plus grace, in whole seconds) and the grace that is left."""
+    """Set deletionTimestamp (now plus grace, in whole seconds; later only where that is less) and the grace."""
     now = world.clock
 
     def mark(obj: Object) -> None:
@@ -98,9 +96,8 @@ def mark_deleted(world: World, kind: Kind, key: str, seconds: int) -> Stored:
         if "deletionTimestamp" not in metadata:
             metadata["deletionTimestamp"] = time_text(now() + seconds)
             metadata["generation"] = int(metadata.get("generation", 0)) + 1
-        else:  # the grace is cut short: the request stays where it was, as the API server has it
-            requested = parse(metadata["deletionTimestamp"]) - metadata.get("deletionGracePeriodSeconds", 0)
-            metadata["deletionTimestamp"] = time_text(requested + seconds)
+        elif seconds < metadata.get("deletionGracePeriodSeconds", 0):  # cut short: it counts from now, as of 1.36
+            metadata["deletionTimestamp"] = time_text(now() + seconds)
         metadata["deletionGracePeriodSeconds"] = seconds
 
     return world.update(kind.name, key, mark)

@@ -124,6 +124,28 @@ def test_a_silent_node_is_left_out_of_the_sum_which_says_so() -> None:
     assert value(rows[1:], "cpu/request") == 750.0
 
 
+def test_a_metric_that_fewer_tell_says_of_how_many_it_is_the_sum() -> None:
+    """The cadvisor of one node is silent: its cores are known, its cache is not."""
+    both = {CPU: 100.0, MEMORY: 10.0}
+    views = [
+        levels.pod_view(
+            facts("a", "app"),
+            [said("a", "app", both), said("a", "app", {"memory/cache": 7.0}, "kubelet/cadvisor")],
+        ),
+        levels.pod_view(facts("b", "app"), [said("b", "app", both)]),
+    ]
+    rows = levels.namespace_sums(views, (), 1.0)
+    assert [(str(row.covers), row.values) for row in rows] == [
+        ("2 of 2 pods", {CPU: 200.0, MEMORY: 20.0}), ("1 of 2 pods", {"memory/cache": 7.0}),
+    ]  # fmt: skip
+    choice = levels.choice_of(())
+    nodes = [NodeView((), used, {}, True, choice) for used in ({**both, "network/rx_rate": 5.0}, both)]
+    of_all = levels.cluster_sums(nodes, (), 1.0)
+    assert [(str(row.covers), row.values) for row in of_all] == [
+        ("2 of 2 nodes", {CPU: 200.0, MEMORY: 20.0}), ("1 of 2 nodes", {"network/rx_rate": 5.0}),
+    ]  # fmt: skip
+
+
 def test_a_node_that_is_not_measured_has_no_utilization() -> None:
     view = node("n3", 0.0, known=False)
     told = {metric for row in view.measured for metric in row.values}

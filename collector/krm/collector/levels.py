@@ -8,7 +8,9 @@ and says how much it covers.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import lru_cache
+from itertools import chain
 from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.collector.facts import PodFacts
@@ -192,7 +194,8 @@ def namespace_sums(views: Iterable[PodView], extra: Sequence[Sample], at: float)
     views = list(views)
     used = _added([view.used for view in views], _ADDS_UP[NAMESPACE])
     held = _added([view.held for view in views], _ADDS_UP[NAMESPACE])
-    return (*_sums(used, held, pods_covered(views), at), *map(measured, extra))
+    tellers = Counter(chain.from_iterable([view.used for view in views if view.measured is not None]))
+    return (*_sums(used, held, pods_covered(views), tellers, at), *map(measured, extra))
 
 
 def pods_covered(views: Iterable[PodView]) -> Covers:
@@ -233,7 +236,8 @@ def cluster_sums(nodes: Sequence[NodeView], extra: Sequence[Sample], at: float) 
         **{name: value for name, value in _shares(used, known).items() if name.endswith("utilization")},
         **{name: value for name, value in _shares({}, held).items() if name.endswith("reservation")},
     }
-    return (*_sums({**used, **shares}, held, covers, at), *map(measured, extra))
+    tellers = Counter(chain.from_iterable([node.used for node in nodes if node.known]))
+    return (*_sums({**used, **shares}, held, covers, tellers, at), *map(measured, extra))
 
 
 def measured(sample: Sample) -> Measured:
@@ -243,13 +247,21 @@ def measured(sample: Sample) -> Measured:
     )
 
 
-def _sums(used: Values, held: Values, covers: Covers, at: float) -> Tuple[Measured, ...]:
-    rows = []
-    if used:
-        rows.append(Measured(SUM, at, 0.0, used, covers))
+def _sums(
+    used: Values, held: Values, covers: Covers, tellers: Mapping[str, int], at: float
+) -> Tuple[Measured, ...]:
+    """`tellers`: of how many parts each metric is told. One that fewer tell, as when one node's cadvisor is silent,
+    stands in a row of its own, behind the one of most."""
+    rows: Dict[int, Values] = {}
+    for metric, value in used.items():
+        known = min(tellers.get(metric, covers.known), covers.known)
+        rows.setdefault(known, {})[metric] = value
+    found = [
+        Measured(SUM, at, 0.0, rows[known], covers._replace(known=known)) for known in sorted(rows, reverse=True)
+    ]
     if held:
-        rows.append(Measured(STATE, at, 0.0, held))
-    return tuple(rows)
+        found.append(Measured(STATE, at, 0.0, held))
+    return tuple(found)
 
 
 def _added(each: Iterable[Mapping[str, float]], metrics: frozenset[str]) -> Values:

@@ -27,6 +27,7 @@ def test_a_span_is_of_the_points_that_there_are() -> None:
     assert span_of([math.nan, math.nan]) is None
     assert span_of([]) is None
     assert span_of([3.0, math.nan, 1.0]) == Span(2.0, 3.0, 3.0, 2, 3)
+    assert span_of([3.0], 240) == Span(3.0, 3.0, 3.0, 1, 240)
     assert span_of([float(value) for value in range(1, 101)]) == Span(50.5, 95.0, 100.0, 100, 100)
 
 
@@ -38,6 +39,9 @@ def test_usage_history_and_totals_through_the_collectors_endpoint(kept: KeptClus
     try:
         now = time.time()
         for step in range(20, -1, -1):
+            if step > 14:  # another pod of that name, until then
+                gone = Subject("shop", "web", "v", "app", "n9")
+                history.record([Sample(gone, now - 15 * step, {CPU: 900.0}, "x", 15.0)], now - 15 * step)
             sample = Sample(Subject("shop", "web", "u", "app", "n1"), now - 15 * step, {CPU: 100.0}, "x", 15.0)
             history.record([sample], now - 15 * step)
         writer = LatestWriter(kept.database, kept.name)
@@ -51,6 +55,10 @@ def test_usage_history_and_totals_through_the_collectors_endpoint(kept: KeptClus
             (row,) = usage.rows
             assert (usage.state, row.cpu, row.memory, row.at) == ("live", 100.0, 5.0, now - 3)
             assert row.spans[CPU].average == pytest.approx(100.0)
+            (long,) = client.usage("pods", window="1h").rows
+            assert long.spans[CPU].average == pytest.approx(100.0)  # its own, not its forerunner's
+            assert long.spans[CPU].of == 240
+            assert long.spans[CPU].points <= 22
             assert "memory/working_set" not in row.spans
             points = client.history(CPU, "containers", begin="2m", pod="web")
             assert {value for value in points.series[0].values if value == value} == {100.0}

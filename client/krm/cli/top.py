@@ -24,6 +24,7 @@ from krm.model.trust import LIVE, STALE
 
 EVERY = 2.0  # seconds between two tables of --watch
 NOT_TRUSTED, ERROR = 3, 1
+WHOLE = 0.9  # share of a window's points from which on it is taken as known
 MIB = 1024 * 1024
 UNKNOWN = "<unknown>"
 _SHORT = {
@@ -69,8 +70,8 @@ def _show(args: argparse.Namespace, client: Client, what: str, level: str) -> in
         _print(args, rows, level, namespace is None)
     if no_history:
         say(f"krm: {no_history}")
-    elif args.window and rows and not any(row.spans for row in rows):
-        say("krm: the history has no point in this window yet: it has one each 15 s")
+    elif args.window:
+        _tell_window(rows)
     code = _told(args, found, rows, level, namespace)
     return code or (ERROR if no_history else 0)
 
@@ -81,6 +82,17 @@ def _used(client: Client, what: str, namespace: Optional[str], args: argparse.Na
         return client.usage(what, namespace, args.name, args.window), ""
     except NoMeasurements as error:
         return client.usage(what, namespace, args.name), str(error)
+
+
+def _tell_window(rows: Sequence[Used]) -> None:
+    """Where the history knows little of the window: an average of a minute is not that of an hour."""
+    spans = [span for row in rows for span in row.spans.values()]
+    if rows and not spans:
+        say("krm: the history has no point in this window yet: it has one each 15 s")
+        return
+    best = max(spans, key=lambda span: span.points / span.of, default=None)
+    if best is not None and best.points < WHOLE * best.of:
+        say(f"krm: of this window at most {best.points} of {best.of} points are known (15 s each, kept for a day)")
 
 
 def _namespace(client: Client, args: argparse.Namespace) -> Optional[str]:

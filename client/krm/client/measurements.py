@@ -14,7 +14,7 @@ from krm.client.source import Source
 from krm.client.usage import CPU, MEMORY, Usage, Used, level_of, span_of, usage_of
 from krm.model.measures import CLUSTER, NAMESPACE, NODE
 from krm.store.connect import Database
-from krm.store.history.asked import Extent, NoHistory, Query, Ranged, Series, Total, Totalled
+from krm.store.history.asked import STEP, Extent, NoHistory, Query, Ranged, Series, Total, Totalled
 from krm.store.history.collected import Collected
 from krm.store.history.remote import RemoteHistory
 from krm.store.history.wire import BadQuery
@@ -142,9 +142,12 @@ class Measurements:
 
     def _spanned(self, rows: Sequence[Used], query: Query) -> List[Used]:
         by_subject: Dict[Tuple[str, str, str], Dict[str, Any]] = {}
+        of = int((query.end - query.begin) // STEP)
         for metric in SPANNED:
-            for series in self.points(query._replace(metric=metric)).series:
-                span = span_of(series.values)
+            found = self.points(query._replace(metric=metric)).series
+            # Of pods that had one name after another the last one's is kept: it is the row's.
+            for series in sorted(found, key=lambda one: one.times[-1] if len(one.times) else 0.0):
+                span = span_of(series.values, of)
                 if span is not None:
                     subject = series.subject
                     key = (subject.namespace, subject.pod or subject.namespace or subject.node, subject.container)

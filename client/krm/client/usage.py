@@ -215,11 +215,11 @@ def _lacking(latest: Latest, level: str, name: str) -> List[str]:
     return found
 
 
-def span_of(values: Sequence[float]) -> Optional[Span]:
-    """Of points, NaN = a gap; None where there is none."""
+def span_of(values: Sequence[float], of: int = 0) -> Optional[Span]:
+    """Of points, NaN = a gap; None where there is none. of: how many the window has, where some are not here."""
     known = sorted(value for value in values if value == value)
     if not known:
         return None
     # Nearest rank, as krr and the field's tools have it.
     rank = max(0, -(-len(known) * 95 // 100) - 1)
-    return Span(sum(known) / len(known), known[rank], known[-1], len(known), len(values))
+    return Span(sum(known) / len(known), known[rank], known[-1], len(known), max(of, len(values)))

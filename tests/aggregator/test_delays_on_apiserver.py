@@ -76,7 +76,8 @@ class Heard:
     """Events of a watch, each with the time at which it came."""
 
     def __init__(self, events: Iterator[Dict[str, Any]]) -> None:
-        self._events, self._came = events, queue.Queue()  # type: Any, queue.Queue[Tuple[bytes, float]]
+        self._events = events
+        self._came: queue.Queue[Tuple[bytes, float]] = queue.Queue()
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
@@ -95,7 +96,8 @@ def taken(
     canonicaliser: Canonicaliser, heard: Iterator[Tuple[bytes, float]], since: float
 ) -> List[Tuple[str, str, float]]:
     """(series, name, seconds) that follow."""
-    delays, told = StreamDelays(), []  # type: StreamDelays, List[Tuple[str, str, float]]
+    delays = StreamDelays()
+    told: List[Tuple[str, str, float]] = []
     rows: Dict[str, Row] = {}
     for line, at in heard:
         item = canonicaliser.event(line, at)

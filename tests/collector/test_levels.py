@@ -113,6 +113,17 @@ def test_numbers_that_another_node_tells_of_a_pod_are_not_taken_and_not_added() 
     assert levels.pod_view(facts("web", "app", node="n1"), [of_all]).used == {CPU: 100.0, MEMORY: 1000.0}
 
 
+def test_what_was_read_before_a_container_began_is_not_its_own() -> None:
+    """A pod of the same name on the same node: metrics-server tells of the former one for a minute."""
+    found = facts("web", "app", "side")
+    found = found._replace(containers=(ContainerFacts("app", 150.0), ContainerFacts("side", 0.0)))
+    both = [said("web", name, {CPU: 70.0, MEMORY: 1.0}) for name in ("app", "side")]  # at 100
+    view = levels.pod_view(found, both)
+    assert view.used == {CPU: 70.0, MEMORY: 1.0}
+    assert view.pod.lacks == ("app",)
+    assert levels.pod_view(found, [one._replace(at=150.0) for one in both]).pod.lacks == ()
+
+
 def test_a_silent_node_is_left_out_of_the_sum_which_says_so() -> None:
     rows = levels.cluster_sums([node("n1", 100.0), node("n2", 50.0), node("n3", 0.0, known=False)], [], 100.0)
     used = rows[0]

@@ -138,6 +138,16 @@ def test_an_older_point_is_dropped_and_spoils_nothing() -> None:
     assert one(rates, sample(NOW + 10, cpu__usage=15 * SECOND)).values["cpu/usage_rate"] == 500.0
 
 
+def test_a_node_whose_clock_was_put_back_is_measured_on() -> None:
+    """Else it had no numbers, and no reason for that, until its clock came to where it was."""
+    rates, back = Rates(), 600.0
+    rates.take([sample(1000.0, cpu__usage=0)], 1000.0)
+    assert one(rates, sample(1010.0, cpu__usage=10e9), 1010.0).values["cpu/usage_rate"] == 1000.0
+    assert "cpu/usage_rate" not in one(rates, sample(1020.0 - back, cpu__usage=20e9), 1020.0).values
+    found = one(rates, sample(1030.0 - back, cpu__usage=25e9), 1030.0)
+    assert (found.values["cpu/usage_rate"], found.window) == (500.0, 10.0)
+
+
 def test_a_clock_that_was_an_hour_ahead_is_forgiven() -> None:
     rates = Rates()
     one(rates, sample(NOW + 3600, cpu__usage=10 * SECOND), NOW)

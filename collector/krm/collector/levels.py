@@ -84,7 +84,13 @@ def held_of(samples: Iterable[Sample]) -> Held:
 
 def pod_view(facts: PodFacts, said: Iterable[Sample], held: Held = NOTHING_HELD) -> PodView:
     """`said`: of the pod by all sources."""
-    samples = [one for one in said if speaks_of(one.subject, facts.uid, facts.node)]
+    # What was read before a container began is of the one before it: both times are its node's clock's.
+    begun = {one.name: one.started for one in facts.containers if one.started is not None}
+    samples = [
+        one
+        for one in said
+        if speaks_of(one.subject, facts.uid, facts.node) and one.at >= begun.get(one.subject.container, 0.0)
+    ]
     choice = choice_of(shape_of(samples), facts.host_network)
     parts: Dict[str, List[Measured]] = {"": []}
     of_containers: Values = {}

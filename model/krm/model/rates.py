@@ -6,7 +6,7 @@ what the counter grew by, so sums over time are exact. It is never negative and 
     a new instance (another uid, a later start)    its counters count from its start, from 0
     a counter that fell                            it began anew at an unknown moment: no rate for this once
     the same time again                            the former rate, with that time: no new point
-    an older time                                  dropped
+    an older time                                  dropped; by more than BACK: the clock was put back, it begins anew
 
 Of a container that started after the first look at its node all that it used since its start counts, when it is
 seen first: window = at - started. Nothing is counted twice: what was seen is remembered for `keep` seconds after
@@ -30,6 +30,7 @@ MOST = 300_000  # subjects, each about 0.5 KB; one over it gets no rates and is 
 SHORTEST_START = 1.0
 ANOTHER_START = 0.5  # seconds: sources round the time of a start
 AHEAD = 60.0  # seconds: a point that is so far in the future of `now` came from a clock that was wrong
+BACK = 120.0  # seconds: who tells of a moment that is so much older was not overtaken on the way
 
 CPU = "cpu/usage"
 # A share of another counter's growth instead of time: throttled periods of all periods.
@@ -195,7 +196,7 @@ def _rated(known: _Subject, sample: Sample, now: float, out: List[Sample]) -> No
             )
         elif at >= last[0]:
             point = _next(last, counter, sample, known)
-        elif last[0] <= now + AHEAD:
+        elif last[0] <= now + AHEAD and last[0] - at <= BACK:
             return
         else:
             point = (at, value, None, 0.0)

@@ -122,6 +122,9 @@ def test_what_was_read_before_a_container_began_is_not_its_own() -> None:
     assert view.used == {CPU: 70.0, MEMORY: 1.0}
     assert view.pod.lacks == ("app",)
     assert levels.pod_view(found, [one._replace(at=150.0) for one in both]).pod.lacks == ()
+    # The node's clock was put back by an hour since: its containers are measured all the same.
+    put_back = found._replace(containers=(ContainerFacts("app", 3700.0), ContainerFacts("side", 0.0)))
+    assert levels.pod_view(put_back, both).pod.lacks == ()
 
 
 def test_a_silent_node_is_left_out_of_the_sum_which_says_so() -> None:

@@ -21,6 +21,9 @@ from krm.store.latest import Measured, Pod
 STATE, SUM = "state", "sum"
 # What tells that a container, pod or node is measured at all.
 _USED = ("cpu/usage_rate", "memory/working_set")
+# Seconds for which some source shows the last numbers of a container that is gone. Those that are older than that
+# before its start are of a node whose clock was put back.
+FORMER = 180.0
 # (share, part, whole) at nodes and cluster
 _SHARES = (
     ("cpu/node_reservation", "cpu/request", "cpu/node_allocatable"),
@@ -89,7 +92,8 @@ def pod_view(facts: PodFacts, said: Iterable[Sample], held: Held = NOTHING_HELD)
     samples = [
         one
         for one in said
-        if speaks_of(one.subject, facts.uid, facts.node) and one.at >= begun.get(one.subject.container, 0.0)
+        if speaks_of(one.subject, facts.uid, facts.node)
+        and not 0.0 < begun.get(one.subject.container, 0.0) - one.at < FORMER
     ]
     choice = choice_of(shape_of(samples), facts.host_network)
     parts: Dict[str, List[Measured]] = {"": []}

@@ -6,7 +6,7 @@ what the counter grew by, so sums over time are exact. It is never negative and 
     a new instance (another uid, a later start)    its counters count from its start, from 0
     a counter that fell                            it began anew at an unknown moment: no rate for this once
     the same time again                            the former rate, with that time: no new point
-    an older time                                  dropped; by more than BACK: the clock was put back, it begins anew
+    an older time                                  dropped; older by BACK: the clock was put back, it begins anew
 
 Of a container that started after the first look at its node all that it used since its start counts, when it is
 seen first: window = at - started. Nothing is counted twice: what was seen is remembered for `keep` seconds after

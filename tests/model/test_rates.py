@@ -7,6 +7,7 @@ from typing import Dict, List, NamedTuple, Optional
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from krm.model import rates as rates_of
 from krm.model.measures import Sample, Subject
 from krm.model.metrics import RATE, TABLE
 from krm.model.rates import KEEP, SHORTEST_START, Rates
@@ -239,6 +240,18 @@ def test_more_subjects_than_there_is_room_for_get_no_rates_and_are_counted() -> 
         assert len(found) == 25
         assert sum("cpu/usage_rate" in got.values for got in found) == (10 if turn else 0)
     assert (len(rates), rates.refused) == (10, 45)
+
+
+def test_a_node_that_tells_of_ever_more_pods_takes_no_other_s_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates_of, "MOST_OF_ONE", 10)
+    rates = Rates(most=20)
+    for turn in range(10):
+        made_up = [CONTAINER._replace(pod=f"p-{turn}-{place}") for place in range(5)]
+        rates.take([sample(NOW + turn, subject, cpu__usage=1) for subject in made_up], NOW + turn)
+    honest = CONTAINER._replace(node="another")
+    one(rates, sample(NOW + 10, honest, cpu__usage=0))
+    assert one(rates, sample(NOW + 20, honest, cpu__usage=SECOND)).values["cpu/usage_rate"] == 100.0
+    assert rates.refused == 40
 
 
 @pytest.mark.parametrize(

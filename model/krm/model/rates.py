@@ -25,6 +25,7 @@ from krm.model.measures import Sample
 KEEP = 900.0  # seconds
 KEEP_PLACE = 24 * 3600.0  # seconds that a node is remembered, so that what started on it since is known as new
 MOST = 300_000  # subjects, each about 0.5 KB; one over it gets no rates and is counted in `refused`
+MOST_OF_ONE = 20_000  # of one source and node: 500 pods have some 2,000. One that lies takes no other's room
 # Seconds: a window since the start is at least so long. Before, the few ms that a runtime spends in a container's
 # cgroup would look like a load. What was used is not lost: it counts in the next turn.
 SHORTEST_START = 1.0
@@ -158,7 +159,7 @@ class Rates:
         key = (subject.namespace, subject.pod, subject.container, subject.resource_id)
         known = place.subjects.get(key)
         if known is None:
-            if self._size >= self._most:
+            if self._size >= self._most or len(place.subjects) >= MOST_OF_ONE:
                 self.refused += 1
                 return None
             self._size += 1

@@ -168,6 +168,9 @@ def test_status_and_doctor_say_whether_it_is_measured(writer: LatestWriter, kept
     told = json.loads(krm("status", "-o", "json").stdout)["measurements"]
     assert (told["state"], told["nodes"]) == ("live", {"measured": 1, "of": 2})
     assert told["silences"][0]["target"] == "node n2"
+    writer.write(a_turn(STATE._replace(history=("the disk is full",))))
+    assert last() == "measurements: live; 2 of 2 nodes are measured; history: the disk is full"
+    assert "FAIL measurements: live" in krm("doctor").stdout
     key = "krm:{%s}:latest:collector" % kept.name
     link = kept.database.link(key)
     link.call("HSET", key, "beat", str(float(link.call("HGET", key, "beat")) - 100))

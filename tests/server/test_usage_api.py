@@ -44,7 +44,13 @@ def served(kept: KeptCluster, tmp_path: Path) -> Iterator[Tuple[KeptCluster, ser
     web = pack_pod(Pod("web", "u", "n1", (), {"app": (Measured("x", now, 4.0, {CPU: 100.0}),)}))
     silences = (Silence("pod lab/other", "app", "404", 1.0), Silence("node n9", "kubelet/resource", "away", 1.0))
     state = CollectorState(
-        kept_history.address, kept_history.digest, 3600.0, silences, {}, (), Covers(1, 2, "nodes")
+        kept_history.address,
+        kept_history.digest,
+        3600.0,
+        silences,
+        {},
+        ("an hour of lab is damaged",),
+        Covers(1, 2, "nodes"),
     )
     writer.write(
         Turn({"shop": {"web": web}, "lab": {"web": web}}, {"shop": (), "lab": ()}, {"n1": (), "": ()}, state)
@@ -70,6 +76,7 @@ def test_the_server_gives_what_redis_gives(served: Tuple[KeptCluster, server_pro
         wait_until(lambda: client.usage("pods").rows)
         for what in ("pods", "containers", "namespaces", "nodes"):
             assert replace(client.usage(what), now=0.0) == replace(direct.usage(what), now=0.0)
+        assert client.usage("nodes").history == ("an hour of lab is damaged",)
         assert [row.namespace for row in client.usage("pods", "shop").rows] == ["shop"]
         (row,) = client.usage("pods", "shop", window="1m").rows
         assert row.spans[CPU].average == pytest.approx(100.0)

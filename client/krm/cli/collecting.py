@@ -22,6 +22,7 @@ class Collecting(NamedTuple):
     reasons: Tuple[str, ...]  # why it is not live, or what it rests on that is not
     nodes: Optional[Covers]  # how many are measured; None = not known
     silences: Tuple[Silence, ...]  # targets that give no data; those of pods too
+    history: Tuple[str, ...] = ()  # what is wrong with the history
 
     def as_json(self) -> Dict[str, Any]:
         """For `-o json`; null is not known."""
@@ -29,6 +30,7 @@ class Collecting(NamedTuple):
             "state": self.state,
             "reasons": list(self.reasons),
             "nodes": None if self.nodes is None else {"measured": self.nodes.known, "of": self.nodes.of},
+            "history": list(self.history),
             "silences": [silence._asdict() for silence in self.silences],
         }
 
@@ -46,6 +48,7 @@ class Collecting(NamedTuple):
                 " and others" if len(self.silences) > _SHOWN else ""
             )
         yield from self.reasons
+        yield from (f"history: {wrong}" for wrong in self.history)
 
 
 def _named(silence: Silence) -> str:
@@ -65,14 +68,16 @@ def collecting(client: Client) -> Collecting:
         if live
         else [found.reasons[0]]
     )
-    return Collecting(found.state, tuple(reasons), found.nodes if live else None, found.silences)
+    return Collecting(found.state, tuple(reasons), found.nodes if live else None, found.silences, found.history)
 
 
 def check(client: Client) -> Line:
     """For `krm doctor`: who measures nothing on purpose is well."""
     found = collecting(client)
     whole = (
-        found.state == LIVE and not (found.silences or found.reasons) and (found.nodes is None or found.nodes.whole)
+        found.state == LIVE
+        and not (found.silences or found.reasons or found.history)
+        and (found.nodes is None or found.nodes.whole)
     )
     sentence = found.sentence().partition(": ")[2]
     if whole or found.state == ABSENT:

@@ -78,6 +78,7 @@ def _usage(found: Mapping[str, Any]) -> Usage:
         None if found["nodes"] is None else Covers(*found["nodes"]),
         tuple(Silence(*silence) for silence in found["silences"]),
         found["now"],
+        tuple(found.get("history", ())),
     )
 
 

@@ -67,6 +67,7 @@ class Usage:
     nodes: Optional[Covers]  # how many nodes are measured
     silences: Tuple[Silence, ...]  # targets that give no data
     now: float  # Redis' clock, Unix seconds
+    history: Tuple[str, ...] = ()  # what is wrong with the history, a sentence each
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, for JSON."""
@@ -100,6 +101,7 @@ def usage_of(latest: Latest, level: str, name: str = "") -> Usage:
         None if collector is None else collector.nodes,
         () if collector is None else collector.silences,
         latest.now,
+        () if collector is None else collector.history,
     )
 
 

@@ -132,7 +132,8 @@ def _of(packed: Optional[Packed], namespace: str, now: float) -> Callable[[], La
         if packed.collector is not None:  # what others' pods are called is not for who reads this namespace
             own = tuple(one for one in packed.collector.silences if one.target.startswith(f"pod {namespace}/"))
             snapshots = {name: why for name, why in packed.collector.sources.items() if "@" not in name}
-            packed = packed._replace(collector=packed.collector._replace(silences=own, sources=snapshots))
+            shown = packed.collector._replace(silences=own, sources=snapshots, history=())
+            packed = packed._replace(collector=shown)
     chosen = packed._replace(now=now)
     return lambda: unpacked(chosen)
 

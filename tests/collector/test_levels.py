@@ -127,6 +127,18 @@ def test_what_was_read_before_a_container_began_is_not_its_own() -> None:
     assert levels.pod_view(put_back, both).pod.lacks == ()
 
 
+def test_containers_that_the_pod_does_not_name_are_not_taken() -> None:
+    """A node could make up ever new ones of its own pods, until the history had room for nobody's."""
+    both = [said("web", name, {CPU: 70.0, MEMORY: 1.0}) for name in ("app", "init", "made-up")]
+    held = levels.held_of(
+        [Sample(Subject("shop", "web", "uid-web", "init", "n1"), 1.0, {"cpu/request": 1.0}, "state")]
+    )
+    view = levels.pod_view(facts("web", "app"), both, held)  # its status says nothing of `init` yet
+    assert view.used == {CPU: 140.0, MEMORY: 2.0}
+    assert sorted(view.pod.containers) == ["app", "init"]
+    assert levels.counting(both[2], view.choice) == {}
+
+
 def test_a_silent_node_is_left_out_of_the_sum_which_says_so() -> None:
     rows = levels.cluster_sums([node("n1", 100.0), node("n2", 50.0), node("n3", 0.0, known=False)], [], 100.0)
     used = rows[0]

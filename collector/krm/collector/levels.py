@@ -89,10 +89,13 @@ def pod_view(facts: PodFacts, said: Iterable[Sample], held: Held = NOTHING_HELD)
     """`said`: of the pod by all sources."""
     # What was read before a container began is of the one before it: both times are its node's clock's.
     begun = {one.name: one.started for one in facts.containers if one.started is not None}
+    # A page that names others, ever new ones, would fill the history: a pod has those that its object names.
+    names = {"", *held.parts, *(one.name for one in facts.containers)}
     samples = [
         one
         for one in said
-        if speaks_of(one.subject, facts.uid, facts.node)
+        if one.subject.container in names
+        and speaks_of(one.subject, facts.uid, facts.node)
         and not 0.0 < begun.get(one.subject.container, 0.0) - one.at < FORMER
     ]
     choice = choice_of(shape_of(samples), facts.host_network)

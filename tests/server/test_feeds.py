@@ -129,4 +129,4 @@ def test_the_kinds_of_one_look_are_there_together(kept: KeptCluster, monkeypatch
     monkeypatch.setattr(Hub, "_on_loop", counted)
     with Served(kept.url, [kept.name]) as served:
         wait_until(lambda: len(served.hubs[kept.name].catalog.kinds()) == len(kinds))
-    assert set(counts) == {len(kinds)}
+    assert set(counts) - {0} == {len(kinds)}  # none of them may be there yet: others look too

@@ -283,7 +283,10 @@ def start_krm(krm: Product, plane: ControlPlane, port: int, *options: str) -> st
     """The pipeline of all kinds and the server; the server's URL once all of them are live."""
     assert krm.redis is not None
     kubeconfig = str(plane.kubeconfig("admin"))
-    krm.up("--kubeconfig", kubeconfig, "--kinds", ",".join(KINDS), "--verify-every", "5s", *options)
+    # Without a collector: with one krm serves metrics.k8s.io, which this API server does not.
+    krm.up(
+        "--kubeconfig", kubeconfig, "--kinds", ",".join(KINDS), "--verify-every", "5s", "--no-collector", *options
+    )
     where = ("--redis", krm.redis.url, "--cluster", krm.cluster, "--port", str(port))
     krm.start("server", "-m", "krm.server", *where)
     krm.wait("all kinds are live", lambda: _live(krm), 60.0)

@@ -133,8 +133,8 @@ class Informer:
         assert self.synced is not None
         return self.synced
 
-    def wait_told(self, rv: int, deadline: float = 60.0) -> None:
-        """Until it was told of this or a later change."""
+    def wait_told(self, rv: int, deadline: float = 150.0) -> None:
+        """Until it was told of this or a later change. client-go waits up to twice 30 s between two tries."""
         until(f"the informer is told of {rv}", lambda: self._newest() >= rv, deadline)
 
     def end(self) -> Dict[str, int]:

@@ -117,7 +117,7 @@ def test_a_restart_of_the_server_makes_nobody_list_anew(paper: Paper, server: Kr
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_no_version_goes_back_and_no_delete_is_missed_across_410(paper: Paper, server: KrmServer) -> None:
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")

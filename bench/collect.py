@@ -19,7 +19,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple
 from krm.cluster.endpoints import Endpoints, Trust
 from krm.collector import targets
 from krm.collector.facts import node_facts, pod_facts
-from krm.collector.loop import Collector, Endpoint
+from krm.collector.loop import Collector, Endpoint, ease_garbage_collection
 from krm.collector.rounds import Round, Rounds
 from krm.collector.schedule import WORKERS, Job, Name, Outcome, ask
 from krm.collector.sources.podstate import pod_state
@@ -71,6 +71,7 @@ class Figures(NamedTuple):
 
 def rows() -> List[Row]:
     """Wall time of a collection; what the asking takes of it, and the CPU."""
+    ease_garbage_collection()
     with redis_server() as (url, _), kubelets_apart() as kubelets:
         collector = _collector(url, kubelets)
         figures = _rounds(collector)

@@ -16,7 +16,7 @@ from krm.cluster.errors import ClusterError
 from krm.cluster.requests import Cluster
 from krm.collector import certificate
 from krm.collector.endpoint import Server
-from krm.collector.loop import Collector, Endpoint
+from krm.collector.loop import Collector, Endpoint, ease_garbage_collection
 from krm.collector.recording import Recording
 from krm.collector.sources import dcgm
 from krm.collector.sources.annotated import Reach
@@ -102,6 +102,7 @@ class Settings(Credentials, Process):
 
 def build(settings: Settings, database: Database) -> List[Maker]:
     """One loop: it asks, writes and records."""
+    ease_garbage_collection()
     cluster = connect(settings.kubeconfig or None, settings.context or None, settings.in_cluster, "collector")
     token = read_value(settings.history_token_file) if settings.history_token_file else ""
     asked = Asked(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Set, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 import redis_servers
 from acceptance.product import Product
@@ -48,7 +48,7 @@ class Watched:
     def __init__(self, krm: Product, node: Node, plane: ControlPlane, ca: Path, sources: str) -> None:
         assert krm.redis is not None
         self.krm = krm
-        self.sums: Set[float] = set()  # CPU of NAMESPACE, in millicores
+        self.sums: List[Measured] = []  # CPU of NAMESPACE
         self._seen: Dict[Tuple[str, str, float], Seen] = {}
         start_stages(krm, plane, KINDS)
         asked = ("--sources", sources, "--every", f"{EVERY:g}s", "--whole-every", f"{EVERY:g}s")
@@ -60,7 +60,7 @@ class Watched:
         """The newest values; what they say of POD's containers is kept."""
         latest = self._reader.read()
         for one in latest.namespaces.get(NAMESPACE, ()):
-            self.sums |= {one.values[RATE]} if RATE in one.values else set()
+            self.sums += [one] if RATE in one.values and one not in self.sums else []
         for pod in latest.pods.get(NAMESPACE, ()):
             for container, all_measured in pod.containers.items() if pod.name == POD else ():
                 for one in all_measured:

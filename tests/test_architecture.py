@@ -26,6 +26,8 @@ MAY_IMPORT: Dict[str, FrozenSet[str]] = {
     "verifier": frozenset({"model", "cluster", "store", "stage"}),
     "aggregator": frozenset({"model", "store", "stage"}),
     "collector": frozenset({"model", "cluster", "store", "stage"}),
+    # Of the stage it takes settings, signals and health; it has no Redis.
+    "agent": frozenset({"model", "stage"}),
     "client": frozenset({"model", "store"}),
     "cli": frozenset({"model", "store", "client"}),
     "monitor": frozenset({"model", "store", "client"}),

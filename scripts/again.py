@@ -22,16 +22,20 @@ def failures(report: Dict[str, Any]) -> List[str]:
     """Tests that failed; [] where something else did (a collection, an interrupt)."""
     if report["exitcode"] != 1 or any(part["outcome"] == "failed" for part in report.get("collectors", [])):
         return []
-    return [test["nodeid"] for test in report.get("tests", []) if test["outcome"] in ("failed", "error")]
+    return [_name(test) for test in report.get("tests", []) if test["outcome"] in ("failed", "error")]
+
+
+def _name(test: Dict[str, Any]) -> str:
+    """As pytest takes it: without the `@group` that xdist writes behind names of tests that stay together."""
+    name: str = test["nodeid"]
+    return name.rpartition("@")[0] if name.rfind("@") > name.rfind("]") else name
 
 
 def merged(report: Dict[str, Any], second: Dict[str, Any]) -> Dict[str, Any]:
     """The report after the second run: what passed there is unsteady and counts as passed."""
     passed = {test["nodeid"] for test in second.get("tests", []) if test["outcome"] == "passed"}
     unsteady = [name for name in failures(report) if name in passed]
-    tests = [
-        {**test, "outcome": "passed"} if test["nodeid"] in unsteady else test for test in report.get("tests", [])
-    ]
+    tests = [{**test, "outcome": "passed"} if _name(test) in unsteady else test for test in report.get("tests", [])]
     left = any(test["outcome"] in ("failed", "error") for test in tests)
     return {**report, "tests": tests, "unsteady": unsteady, "exitcode": 1 if left else 0}
 

@@ -40,6 +40,19 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("controlplane"))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Groups that a pytest and a pytest-xdist lose between them make a slow and unsteady run, and say nothing."""
+    if session.config.getoption("loadgroup", False):
+        alone = [
+            item for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid
+        ]
+        if alone:
+            raise pytest.UsageError(
+                f"pytest {pytest.__version__} and this pytest-xdist do not keep groups together: "
+                "install what pyproject.toml's extra `test` says"
+            )
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_json_modifyreport(json_report: Dict[str, Any]) -> None:
     """Fills `environment`, which the plugin leaves empty, and drops what passing tests printed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Dict, FrozenSet, Iterator, List, NamedTuple, Set, Tuple
 
@@ -63,7 +64,12 @@ class File(NamedTuple):
     def imports(self) -> List[Import]:
         folders = self.path.parent.parts
         package = folders[len(folders) - folders[::-1].index("krm") - 1 :]
-        return list(_imports(ast.parse(self.text), package, False, False))
+        return list(_imports_of(self.text, package))
+
+
+@lru_cache(maxsize=None)  # each rule asks, and that of images once a stage
+def _imports_of(text: str, package: Tuple[str, ...]) -> Tuple[Import, ...]:
+    return tuple(_imports(ast.parse(text), package, False, False))
 
 
 def _imports(node: ast.AST, package: Tuple[str, ...], lazy: bool, guarded: bool) -> Iterator[Import]:
@@ -142,6 +148,7 @@ def base_breaks(root: Path) -> List[str]:
     return breaks
 
 
+@lru_cache(maxsize=None)
 def standard_library() -> Set[str]:
     """Names of stdlib modules; 3.8 and 3.9 have no list of them, so they look at the folder."""
     import sys

@@ -123,6 +123,15 @@ def test_what_passes_by_itself_is_unsteady_and_named(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "2 passed, 0 failed, 0 skipped"
 
 
+def test_a_test_of_a_group_is_found_again(tmp_path: Path) -> None:
+    """xdist writes `@group` behind its name, which pytest would not know."""
+    ran(tmp_path, "test_unsteady")
+    report = tmp_path / "test.json"
+    report.write_text(report.read_text().replace("::test_unsteady", "::test_unsteady@controlplane"))
+    assert again(tmp_path).returncode == 0
+    assert "UNSTEADY test_it.py::test_unsteady" in summary(tmp_path, True, "test").stdout
+
+
 def test_what_fails_again_has_failed(tmp_path: Path) -> None:
     ran(tmp_path, "test_unsteady", "test_broken")
     assert again(tmp_path).returncode == 1

@@ -132,3 +132,4 @@ class Seen(NamedTuple):
     kills: Tuple[Kill, ...]  # the newest last
     missing: Tuple[Missing, ...]
     seconds: float = 0.0  # CPU seconds that this turn cost
+    processes_at: Optional[float] = None  # Unix seconds at which the processes were read: less often than cgroups

@@ -1,0 +1,169 @@
+"""The documents of /v1/node, /v1/processes and /v1/kills are what docs/dev/agent-protocol.md promises."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Dict, List
+
+from krm.agent import documents
+from krm.agent.documents import kills_document, node_document, packed, processes_document
+from krm.agent.figures import UNLIMITED
+from krm.agent.seen import (
+    BURSTABLE,
+    CONTAINER,
+    CONTAINERD,
+    OTHER,
+    POD,
+    QOS,
+    Cgroup,
+    Difference,
+    Missing,
+    Named,
+    Place,
+    PodOverhead,
+    Process,
+    RuntimeCost,
+    Seen,
+)  # fmt: skip
+from krm.collector.facts import ContainerFacts, PodFacts
+from krm.collector.sources.agent import samples_of
+from krm.model.kills import CGROUP, CONTAINER_LIMIT, KERNEL_LOG, Kill, Moment
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "dev" / "agent-protocol.md"
+ID = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+PAUSE = "1" * 64
+UID = "5f0c5e9c-6c8e-4a57-9d0e-2f6f6f3c1a11"
+AT_POD = f"/kubepods/burstable/pod{UID}"
+AT_CONTAINER = f"{AT_POD}/{ID}"
+NOW = 1800000000.25
+NAMED = {
+    ID: Named("shop", "web-0", "web", UID, image="web:1"),
+    PAUSE: Named("shop", "web-0", "", UID, sandbox=True),
+}
+
+
+def cgroup(level: str, path: str, figures: Dict[str, Any], **place: str) -> Cgroup:
+    return Cgroup(Place(level, path, **place), NOW - 0.125, 1799990000.0, figures)
+
+
+def process(pid: int, **fields: Any) -> Process:
+    first = Process(pid, 99000000 + pid, 1, "web", "S", 9, 67108864, 123450000000, 1799990000.5, None)
+    return first._replace(**fields)
+
+
+def seen(**fields: Any) -> Seen:
+    place = {"qos": BURSTABLE, "pod_uid": UID}
+    whole = Seen(
+        "worker-1", NOW, 5.0, "v1", 1799000000.0, {"cpu_usage_ns": 10, "memory_limit": UNLIMITED},
+        (
+            cgroup(QOS, "/kubepods/burstable", {"pids": 20}, qos=BURSTABLE),
+            cgroup(POD, AT_POD, {"pids": 18}, **place),
+            cgroup(CONTAINER, AT_CONTAINER, {"pids": 17, "pids_limit": UNLIMITED, "memory_usage": 5},
+                   container_id=ID, runtime=CONTAINERD, **place),
+            cgroup(CONTAINER, f"{AT_POD}/{PAUSE}", {"pids": 1}, container_id=PAUSE, **place),
+            cgroup(OTHER, "/system.slice/containerd.service", {"pids": 9}),
+        ),
+        NAMED,
+        (process(1), process(4711, container_id=ID, pod_uid=UID, cgroup=AT_CONTAINER, pid_inside=1, pid_depth=2,
+                             is_init=True, uid=1000)),
+        (RuntimeCost("containerd-shim", 1, 5, 6),),
+        (PodOverhead(UID, 7, None, 1, 8, 9),),
+        (Difference(ID, "memory_usage", 5, 6, 0.5, 0.2),),
+        (
+            Kill("k", "worker-1", NOW, NOW, ID, UID, "shop", "web-0", "web", 4720, "a", 9, CONTAINER_LIMIT,
+                 AT_CONTAINER, 10, False, (KERNEL_LOG, CGROUP), (Moment(NOW, 1, 2, None, 3, 0.5),)),
+        ),
+        (Missing("kernel log", "it may not be read: give --kernel-log"),) * 2,
+        0.02,
+        NOW - 3,
+    )  # fmt: skip
+    return whole._replace(**fields)
+
+
+def examples() -> List[Dict[str, Any]]:
+    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)]
+
+
+def test_the_documents_have_the_fields_of_the_page_and_no_others() -> None:
+    made = [node_document(seen()), processes_document(seen()), kills_document(seen())]
+    lists = ("pods", "runtime", "overheads", "differences", "missing", "kills")
+    for document, example in zip(made, examples()):
+        assert set(document) == set(example)
+        for name in lists:
+            if example.get(name):
+                assert set(document[name][0]) - {"started", "pids"} <= set(example[name][0]), name
+    (moment,) = made[2]["kills"][0]["before"]
+    assert set(moment) == set(examples()[2]["kills"][0]["before"][0])
+    assert set(made[2]["kills"][0]) == set(examples()[2]["kills"][0])
+    assert set(made[1]["processes"][1]) == set(examples()[1]["processes"][0])
+
+
+def test_the_collector_reads_of_it_what_it_always_read() -> None:
+    pod = PodFacts(
+        "shop", "web-0", UID, "worker-1", "10.0.0.1", False, False, (ContainerFacts("web", 1.0, ID),), {}, True
+    )
+    samples = samples_of(packed(node_document(seen())), "worker-1", [pod], NOW)
+    values = {
+        (sample.subject.container, name): value for sample in samples for name, value in sample.values.items()
+    }
+    assert values["", "cpu/usage"] == 10.0
+    assert values["web", "pids/usage"] == 17.0
+    assert ("web", "pids/limit") not in values
+
+
+def test_a_pause_container_is_no_container_whether_its_runtime_says_so_or_its_process() -> None:
+    named = node_document(seen())
+    assert [row["id"] for row in named["containers"]] == [ID]
+    assert [row["id"] for row in named["sandboxes"]] == [PAUSE]
+    pausing = seen().processes + (process(9, container_id=PAUSE, is_pause=True),)
+    unnamed = node_document(seen(named={}, processes=pausing))
+    assert [row["id"] for row in unnamed["containers"]] == [ID]
+    both = node_document(seen(named={}, processes=pausing + (process(10, container_id=PAUSE),)))
+    assert [row["id"] for row in both["containers"]] == [ID, PAUSE]
+
+
+def test_unknown_is_absent_and_no_limit_is_no_number() -> None:
+    (container,) = node_document(seen())["containers"]
+    assert container["pids_limit"] == "unlimited"
+    assert "memory_limit" not in container
+    (overhead,) = node_document(seen())["overheads"]
+    assert overhead["memory"] is None
+    host, inside = processes_document(seen())["processes"]
+    assert "pid_inside" not in host
+    assert "container_id" not in host
+    assert inside["pod"] == "web-0"
+
+
+def test_a_pod_without_names_has_none_made_up() -> None:
+    document = node_document(seen(named={}))
+    assert all("namespace" not in row for row in document["containers"] + document["pods"])
+
+
+def test_hostile_names_are_text_that_everyone_can_keep() -> None:
+    path = f"/a\udcff\n/..{'x' * 10_000}"
+    document = processes_document(seen(processes=(process(5, name="a) R 1 (", cgroup=path, command="é\udc80"),)))
+    again = json.loads(packed(document))["processes"][0]
+    assert again["name"] == "a) R 1 ("
+    assert again["cgroup"].startswith("/a\\udcff\n/..x")
+    assert len(again["cgroup"]) < 5000
+    assert again["command"] == "é\\udc80"
+    for text in again.values():
+        str(text).encode("utf-8")
+
+
+def test_what_is_too_much_is_left_out_and_told(monkeypatch) -> None:
+    monkeypatch.setattr(documents, "MAX_CGROUPS", 1)
+    monkeypatch.setattr(documents, "MAX_PROCESSES", 2)
+    many = tuple(process(pid, rss=pid) for pid in range(1, 9)) + (process(99, rss=0, container_id=ID),)
+    document = node_document(seen(named={}))
+    assert len(document["containers"]) == 1
+    assert {"what": "containers", "why": "there are 2: a document tells of at most 1"} in document["missing"]
+    kept = processes_document(seen(processes=many))
+    assert [row["pid"] for row in kept["processes"]] == [99, 8]
+    assert "there are 9" in kept["missing"][-1]["why"]
+
+
+def test_the_same_thing_is_missing_once() -> None:
+    assert node_document(seen())["missing"] == [
+        {"what": "kernel log", "why": "it may not be read: give --kernel-log"}
+    ]

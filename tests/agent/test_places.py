@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import List
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from krm.agent.places import below, conmon_of, is_id, place_of, printable
 from krm.agent.seen import (
-    BEST_EFFORT, BURSTABLE, CONTAINER, CONTAINERD, CRIO, DOCKER, GUARANTEED, NODE, OTHER, POD, QOS, Place,
-)  # fmt: skip
+    BEST_EFFORT,
+    BURSTABLE,
+    CONTAINER,
+    CONTAINERD,
+    CRIO,
+    DOCKER,
+    GUARANTEED,
+    NODE,
+    OTHER,
+    POD,
+    QOS,
+    Place,
+)
 
 ID, INNER = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "0" * 63 + "a"
 UID = "5f0c5e9c-6c8e-4a57-9d0e-2f6f6f3c1a11"
@@ -107,17 +119,37 @@ def test_a_path_says_whose_it_is(path: str, place: Place) -> None:
 
 NAMES = st.one_of(
     st.sampled_from(
-        ["kubepods", "burstable", "besteffort", "kubepods.slice", "kubepods-burstable.slice", f"pod{UID}", ID, INNER,
-         f"kubepods-burstable-pod{BARE}.slice", f"docker-{ID}.scope", f"crio-conmon-{ID}.scope", "docker", "..", ".",
-         f"kubepods-pod{BARE}.slice:cri-containerd:{ID}", "::", "-pod.slice", ".slice", "kata_overhead", ID[1:], ""]
+        [
+            "kubepods",
+            "burstable",
+            "besteffort",
+            "kubepods.slice",
+            "kubepods-burstable.slice",
+            f"pod{UID}",
+            ID,
+            INNER,
+            f"kubepods-burstable-pod{BARE}.slice",
+            f"docker-{ID}.scope",
+            f"crio-conmon-{ID}.scope",
+            "docker",
+            "..",
+            ".",
+            f"kubepods-pod{BARE}.slice:cri-containerd:{ID}",
+            "::",
+            "-pod.slice",
+            ".slice",
+            "kata_overhead",
+            ID[1:],
+            "",
+        ]
     ),
     st.text(max_size=80),
     st.binary(max_size=40).map(lambda raw: raw.replace(b"/", b"").decode("utf-8", "surrogateescape")),
-)  # fmt: skip
+)
 
 
 @given(st.lists(NAMES, max_size=12))
-def test_no_path_is_too_strange(names: "list[str]") -> None:
+def test_no_path_is_too_strange(names: List[str]) -> None:
     """Never an error, and never a container without an id that stands on the path, whole."""
     path = "/" + "/".join(names)
     place = place_of(path)

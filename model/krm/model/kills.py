@@ -52,6 +52,8 @@ class Evidence(NamedTuple):
     limited: str = ""  # path of the cgroup whose limit was hit
     limit: Optional[int] = None  # bytes
     container_ended: Optional[bool] = None  # the whole container ended by it; None = the witness cannot tell
+    key: str = ""  # what names it for ever, where the witness has such a name: of the log, boot and sequence number
+    before: Tuple[Moment, ...] = ()  # the minute before, oldest first
 
 
 class Kill(NamedTuple):

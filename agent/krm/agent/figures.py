@@ -40,7 +40,7 @@ FIGURES: Dict[str, Figure] = {
     "memory_usage": Figure(GAUGE, "bytes", "All memory charged to it, page cache too."),
     "memory_peak": Figure(GAUGE, "bytes", "The most that it ever was."),
     "memory_working_set": Figure(GAUGE, "bytes", "Usage less inactive file pages, as the kubelet counts."),
-    "memory_rss": Figure(GAUGE, "bytes", "Anonymous memory and swap cache, as the kubelet counts."),
+    "memory_rss": Figure(GAUGE, "bytes", "Anonymous memory, as the kubelet counts. v1: total_rss, v2: anon."),
     "memory_cache": Figure(GAUGE, "bytes", "Page cache, tmpfs and shared memory included."),
     "memory_page_faults": Figure(COUNTER, "count", "Page faults."),
     "memory_major_page_faults": Figure(COUNTER, "count", "Of these, that waited for a disk."),

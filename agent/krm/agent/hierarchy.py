@@ -19,6 +19,7 @@ V1, V2, HYBRID = "v1", "v2", "hybrid"
 # The tree of version 2 by itself: what belongs to no controller (cgroup.*, *.pressure). v2 and hybrid.
 UNIFIED = ""
 MOST_BYTES = 256 * 1024  # of one file. memory.stat has 2 KB, io.stat 150 B a device
+_FIRST = 8192  # bytes. A buffer of MOST_BYTES costs five times what the read does
 _SHORT = 2048  # bytes. The kernel fills at least a page, less the line that no longer fits, before it stops
 _CONTROLLERS = frozenset((
     "cpu", "cpuacct", "cpuset", "memory", "blkio", "pids", "devices", "freezer", "hugetlb", "perf_event",
@@ -156,7 +157,7 @@ def _read(path: str, most: int) -> bytes:
     except OSError as error:
         raise _said(error, path) from None
     try:
-        content = os.read(file, most + 1)
+        content = os.read(file, min(_FIRST, most + 1))
         if len(content) < _SHORT:
             return content
         parts, size = [content], len(content)

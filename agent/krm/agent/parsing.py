@@ -19,25 +19,16 @@ _DIGITS = len(str(_MOST))
 # The kubelet draws the line here, too.
 _NO_LIMIT = 2**62
 _MAX = b"max"
+_IDLE = "idle"  # inactive file pages; no figure of its own
 
 
 def count(raw: bytes) -> Optional[int]:
     """The number that it is, with or without a line's end; None where it is none of the kernel's."""
     digits = raw.strip()
-    if not digits.isdigit() or len(digits) > _DIGITS:
-        return None
-    found = int(digits)
-    return found if found <= _MOST else None
-
-
-def after(raw: bytes, key: bytes) -> Optional[int]:
-    """The number behind `key`, which ends with what parts the two, up to the next space or line's end."""
-    at = raw.find(key)
-    if at < 0:
-        return None
-    at += len(key)
-    words = raw[at : at + _DIGITS + 2].split(None, 1)
-    return count(words[0]) if words else None
+    if digits.isdigit() and len(digits) <= _DIGITS:
+        found = int(digits)
+        return found if found <= _MOST else None
+    return None
 
 
 def single(figure: str) -> Parse:
@@ -70,23 +61,26 @@ def keyed(keys: Keys) -> Parse:
     wanted = [(b"\n%s " % key.encode(), figure, scale) for key, (figure, scale) in keys.items()]
 
     def parse(raw: bytes, into: Parsed) -> None:
-        lines = b"\n" + raw
+        lines = b"\n%s\n" % raw
         for key, figure, scale in wanted:
-            found = after(lines, key)
-            if found is not None:
-                into[figure] = found * scale
+            at = lines.find(key)
+            if at >= 0:
+                at += len(key)
+                found = count(lines[at : lines.find(b"\n", at)])
+                if found is not None:
+                    into[figure] = found * scale
 
     return parse
 
 
 def memory_stat(idle: str, keys: Keys) -> Parse:
     """memory.stat, read after the usage. `idle`: key of its inactive file pages, which are no working set."""
-    rest, key = keyed(keys), b"\n%s " % idle.encode()
+    all_keys = keyed({**keys, idle: (_IDLE, 1)})
 
     def parse(raw: bytes, into: Parsed) -> None:
-        rest(raw, into)
-        usage, inactive = into.get("memory_usage"), after(b"\n" + raw, key)
-        if isinstance(usage, int) and inactive is not None:
+        all_keys(raw, into)
+        usage, inactive = into.get("memory_usage"), into.pop(_IDLE, None)
+        if isinstance(usage, int) and isinstance(inactive, int):
             into["memory_working_set"] = max(0, usage - inactive)
 
     return parse
@@ -94,14 +88,14 @@ def memory_stat(idle: str, keys: Keys) -> Parse:
 
 def pressure(what: str, full: bool = True) -> Parse:
     """PSI: `some avg10=... total=N` and `full ...`. Without `full` that line means nothing and is passed over."""
-    waiting, stalled = f"{what}_waiting_us", f"{what}_stalled_us"
+    figures = {b"some": f"{what}_waiting_us", **({b"full": f"{what}_stalled_us"} if full else {})}
 
     def parse(raw: bytes, into: Parsed) -> None:
         for line in raw.split(b"\n", 2)[:2]:
-            figure = waiting if line.startswith(b"some ") else stalled if full and line.startswith(b"full ") else ""
-            found = after(line, b" total=") if figure else None
-            if found is not None:
-                into[figure] = found
+            figure = figures.get(line[:4])
+            total = count(line.rpartition(b" total=")[2]) if figure else None
+            if figure and total is not None:
+                into[figure] = total
 
     return parse
 

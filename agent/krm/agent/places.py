@@ -11,6 +11,7 @@
 A guaranteed pod lies directly below kubepods. A cgroup root of one's own stands before all that, as a folder or
 as the head of each slice's name (kubelet-kubepods-burstable-pod<uid>.slice); a nested node (kind) lies below its
 container, so the last of each kind on the path counts, and the container before the last is `outer`.
+What lies in a nested node's pod or class, but in none of its containers, is the outer container's.
 An id is 64 lower hex digits, no more and no less. All else is OTHER: below a container it bears the container's
 id, for its processes are the container's; the monitors that runtimes put beside (crio-conmon-<id>, kata_overhead)
 bear at most the pod's uid.

@@ -16,7 +16,7 @@ from typing import Deque, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, 
 
 from krm.agent.hierarchy import Hierarchy, NoCgroups
 from krm.agent.places import below, place_of, printable
-from krm.agent.seen import CONTAINER, NODE, POD, Missing, Place
+from krm.agent.seen import CONTAINER, NODE, OTHER, POD, Missing, Place
 
 MOST_CGROUPS = 10_000  # of a node: 500 pods of five containers each are 3,000
 MOST_INSIDE = 2_000  # of them within one container or unit: a nested node of 110 pods has some 600
@@ -145,10 +145,19 @@ class _Walk:
             if false or claim in self._claimed:
                 self._false.add(path)
                 self._problem("it bears the id of another cgroup, and is taken for a part of what it lies in", path)
-                around = below(self._places[here.path or "/"], path)
-                return around, around
+                around = self._around(here.path)
+                return below(around, path), around
             self._claimed.add(claim)
         return place, None
+
+    def _around(self, path: str) -> Place:
+        """The container that `path` lies in, or else the root."""
+        while path:
+            place = self._places[path]
+            if place.level == CONTAINER:
+                return place
+            path = path.rpartition("/")[0]
+        return Place(OTHER, "")
 
     def _problem(self, why: str, path: str) -> None:
         first, number = self._problems.get(why, (path, 0))

@@ -1,0 +1,109 @@
+"""An opened cgroupfs: its version and controllers, and reads that end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from agent.lesser import as_agent, open_folder  # noqa: F401 (fixture)
+from agent.trees import STYLES, build
+from krm.agent.hierarchy import HYBRID, UNIFIED, V1, V2, NoCgroups, Unreadable, open_hierarchy
+from krm.agent.seen import CONTAINER
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_every_style_opens_and_each_container_is_read(tmp_path: Path, style: str) -> None:
+    tree = build(tmp_path, style)
+    hierarchy = open_hierarchy(tmp_path)
+    assert hierarchy.version == tree.version
+    assert hierarchy.walked() == "memory"
+    for path, place in tree.places.items():
+        if place.level != CONTAINER:
+            continue
+        load = tree.loads[path]
+        usage = "memory.current" if tree.version == V2 else "memory.usage_in_bytes"
+        assert int(hierarchy.read("memory", path, usage)) == load.usage
+        # In a tree of its own in version 1, below another folder in one style.
+        assert f"nr_periods {load.periods}\n" in hierarchy.read("cpu", path, "cpu.stat").decode()
+        if tree.version != V1:
+            total = f"total={load.io_waiting_us}\n"
+            assert total in hierarchy.read(UNIFIED, path, "io.pressure").decode()
+
+
+def test_a_controller_belongs_to_one_version(tmp_path: Path) -> None:
+    build(tmp_path, "containerd-systemd-hybrid")
+    (tmp_path / "unified/cgroup.controllers").write_text("hugetlb io memory\n")
+    hierarchy = open_hierarchy(tmp_path)
+    assert hierarchy.version == HYBRID
+    # Version 1 has memory and blkio, which is io.
+    assert hierarchy.controllers["memory"] == V1
+    assert hierarchy.controllers["hugetlb"] == V2
+    assert "io" not in hierarchy.controllers
+
+
+def test_memory_of_version_2_beside_version_1_is_what_is_walked(tmp_path: Path) -> None:
+    for name in ("cpu,cpuacct", "pids", "systemd"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cgroup.procs").write_text("")
+    (tmp_path / "unified").mkdir()
+    (tmp_path / "unified/cgroup.controllers").write_text("memory\n")
+    hierarchy = open_hierarchy(tmp_path)
+    assert hierarchy.walked() == "memory"
+    assert hierarchy.folder("memory", "") == str(tmp_path / "unified")
+    (tmp_path / "unified/cgroup.controllers").write_text("")
+    assert open_hierarchy(tmp_path).walked() == "cpuacct"
+
+
+def test_without_cgroups_it_says_what_to_mount(tmp_path: Path) -> None:
+    for root in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(NoCgroups, match="Mount the host's /sys/fs/cgroup"):
+            open_hierarchy(root)
+    (tmp_path / "memory").mkdir()  # mounted without what is mounted below it
+    with pytest.raises(NoCgroups):
+        open_hierarchy(tmp_path)
+
+
+def test_what_is_gone_and_what_is_not_for_us_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("memory\n")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/long").write_text("x" * 5000)
+    (tmp_path / "a/link").symlink_to("long")
+    (tmp_path / "a/folder").mkdir()
+    os.mkfifo(tmp_path / "a/fifo")
+    hierarchy = open_hierarchy(tmp_path)
+    assert len(hierarchy.read("memory", "/a", "long")) == 5000
+    assert hierarchy.read("memory", "/a", "fifo") == b""  # nobody writes: it does not wait
+    for path, name in (("/gone", "long"), ("/a", "not-kept"), ("/a/long", "deeper")):
+        with pytest.raises(FileNotFoundError):
+            hierarchy.read("memory", path, name)
+    with pytest.raises(Unreadable, match="more than 4999 bytes"):
+        hierarchy.read("memory", "/a", "long", 4999)
+    for path, name in (("/a", "link"), ("/a", "folder"), ("/" + "n" * 5000, "long"), ("/" + "a/" * 3000, "long")):
+        with pytest.raises(Unreadable):
+            hierarchy.read("memory", path, name)
+
+
+def test_what_is_not_for_its_uid_is_unreadable_and_not_gone(open_folder: Path) -> None:  # noqa: F811
+    (open_folder / "cgroup.controllers").write_text("memory\n")
+    (open_folder / "secret").write_text("1\n")
+    (open_folder / "secret").chmod(0)
+
+    def look() -> str:
+        with pytest.raises(Unreadable) as said:
+            open_hierarchy(open_folder).read("memory", "/", "secret")
+        return str(said.value)
+
+    assert as_agent(look).endswith("secret: Permission denied")
+
+
+def test_a_cgroup_has_one_identity(tmp_path: Path) -> None:
+    build(tmp_path, "docker-v1")
+    hierarchy = open_hierarchy(tmp_path)
+    first = hierarchy.made("memory", "/docker")
+    assert hierarchy.made("memory", "/docker") == first
+    assert first[1] > 0
+    with pytest.raises(FileNotFoundError):
+        hierarchy.made("memory", "/gone")
+    with pytest.raises(FileNotFoundError):
+        hierarchy.made("io", "/docker")

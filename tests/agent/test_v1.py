@@ -3,62 +3,9 @@
 from typing import Dict
 
 import pytest
+from agent.cgroup_files import FIGURES_V1, FILES_V1
 from krm.agent import v1
 from krm.agent.figures import FIGURES, UNLIMITED, Value
-
-# Of a container on Linux 6.1 (Docker, cgroupfs driver), shortened to what is read and its neighbours.
-FILES = {
-    "memory.usage_in_bytes": b"104857600\n",
-    "memory.stat": b"cache 1\nrss 2\nswap 3\npgfault 4\ninactive_file 5\nhierarchical_memory_limit 134217728\n"
-    b"total_cache 33554432\ntotal_rss 67108864\ntotal_rss_huge 9\ntotal_swap 4096\ntotal_swapcached 8192\n"
-    b"total_pgpgin 7\ntotal_pgfault 250000\ntotal_pgmajfault 12\ntotal_inactive_anon 8\n"
-    b"total_inactive_file 20971520\ntotal_active_file 6\n",
-    "memory.max_usage_in_bytes": b"120000000\n",
-    "memory.oom_control": b"oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
-    "memory.failcnt": b"17\n",
-    "cpuacct.usage": b"123456789012\n",
-    "cpuacct.stat": b"user 10000\nsystem 2345\n",
-    "cpu.stat": b"nr_periods 50000\nnr_throttled 1250\nthrottled_time 7500000000\nnr_bursts 1\nburst_time 2\n",
-    "pids.current": b"17\n",
-    "blkio.throttle.io_service_bytes_recursive": b"8:0 Read 4096\n8:0 Write 8192\n8:0 Sync 12288\n8:0 Total 12288\n"
-    b"253:1 Read 1024\n253:1 Write 0\n253:1 Total 1024\nTotal 13312\n",
-    "blkio.throttle.io_serviced_recursive": b"8:0 Read 1\n8:0 Write 2\n253:1 Read 3\nTotal 6\n",
-    "memory.limit_in_bytes": b"134217728\n",
-    "memory.memsw.limit_in_bytes": b"268435456\n",
-    "cpu.cfs_quota_us": b"20000\n",
-    "cpu.cfs_period_us": b"100000\n",
-    "cpu.shares": b"204\n",
-    "pids.max": b"1024\n",
-}
-FIGURES_OF_FILES = {
-    "memory_usage": 104857600,
-    "memory_working_set": 104857600 - 20971520,
-    "memory_rss": 67108864,
-    "memory_cache": 33554432,
-    "swap_usage": 4096,
-    "memory_page_faults": 250000,
-    "memory_major_page_faults": 12,
-    "memory_peak": 120000000,
-    "oom_kills": 3,
-    "memory_limit_hits": 17,
-    "cpu_usage_ns": 123456789012,
-    "cpu_user_ns": 100_000_000_000,
-    "cpu_system_ns": 23_450_000_000,
-    "cpu_periods": 50000,
-    "cpu_throttled_periods": 1250,
-    "cpu_throttled_ns": 7_500_000_000,
-    "pids": 17,
-    "io_read_bytes": 5120,
-    "io_written_bytes": 8192,
-    "io_reads": 4,
-    "io_writes": 2,
-    "memory_limit": 134217728,
-    "swap_limit": 134217728,
-    "cpu_quota_us": 20000,
-    "cpu_period_us": 100000,
-    "cpu_shares": 204,
-    "pids_limit": 1024,
-}
 
 
 def parsed(files: Dict[str, bytes]) -> Dict[str, Value]:
@@ -72,8 +19,8 @@ def parsed(files: Dict[str, bytes]) -> Dict[str, Value]:
 
 
 def test_every_file_gives_its_figures_in_their_units() -> None:
-    assert parsed(FILES) == FIGURES_OF_FILES
-    assert set(FIGURES_OF_FILES) <= set(FIGURES)
+    assert parsed(FILES_V1) == FIGURES_V1
+    assert set(FIGURES_V1) <= set(FIGURES)
 
 
 @pytest.mark.parametrize("no_limit", [2**63 - 1, 2**63 - 4096, 2**63 - 65536, 2**64 - 1])
@@ -130,5 +77,7 @@ NONSENSE = [
 
 @pytest.mark.parametrize("content", NONSENSE, ids=[repr(one[:16]) for one in NONSENSE])
 def test_nonsense_is_unknown_in_every_file_and_never_0(content: bytes) -> None:
-    numbers = {name: value for name, value in parsed(dict.fromkeys(FILES, content)).items() if value != UNLIMITED}
+    numbers = {
+        name: value for name, value in parsed(dict.fromkeys(FILES_V1, content)).items() if value != UNLIMITED
+    }
     assert numbers == {}

@@ -1,7 +1,8 @@
 """What a cgroup says of itself, in one shape for version 1 and 2: names, units, and how it is read.
 
 A figure that cannot be read, or that this kernel does not keep, is not in the mapping: it is never 0. A limit
-that is not set (`max`, -1, version 1's page-aligned huge number) is UNLIMITED, which is no number.
+that is not set (`max`, -1, version 1's page-aligned huge number) is UNLIMITED, which
+is no number. A node's limits are what it has.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class Figure(NamedTuple):
     """One row. docs/agent.md prints the table."""
 
     kind: str  # COUNTER since the cgroup was made, GAUGE, or LIMIT
-    unit: str  # ns, us, bytes, count; "" = a weight
+    unit: str  # ns, us, bytes, count, thousandths; "" = a weight
     what: str
 
 
@@ -48,6 +49,7 @@ FIGURES: Dict[str, Figure] = {
     "memory_high": Figure(LIMIT, "bytes", "More is throttled and reclaimed. v2 alone."),
     "memory_low": Figure(LIMIT, "bytes", "Less is not reclaimed while others can be. v2; v1's soft limit is none."),
     "memory_min": Figure(LIMIT, "bytes", "Less is never reclaimed. v2 alone."),
+    "memory_available": Figure(GAUGE, "bytes", "Of the node alone: what can be had without swapping."),
     "swap_usage": Figure(GAUGE, "bytes", "Swap in use."),
     "swap_limit": Figure(LIMIT, "bytes", "Swap that it may use. v1: memsw limit less memory limit."),
     # OOM. v1: memory.oom_control, memory.failcnt. v2: memory.events, memory.events.local.
@@ -57,6 +59,10 @@ FIGURES: Dict[str, Figure] = {
     # Processes. Both: pids.current, pids.max, pids.events.
     "pids": Figure(GAUGE, "count", "Threads and processes, as the kernel counts."),
     "pids_limit": Figure(LIMIT, "count", "As many as there may be."),
+    # Of the node alone: /proc/loadavg.
+    "load_1m": Figure(GAUGE, "thousandths", "Threads that run, or wait for CPU or disk; mean of a minute."),
+    "load_5m": Figure(GAUGE, "thousandths", "The same, of 5 minutes."),
+    "load_15m": Figure(GAUGE, "thousandths", "The same, of 15 minutes."),
     # I/O. v1: blkio.throttle.io_service_bytes and io_serviced (_recursive where there). v2: io.stat.
     "io_read_bytes": Figure(COUNTER, "bytes", "Read from block devices."),
     "io_written_bytes": Figure(COUNTER, "bytes", "Written to them."),

@@ -15,21 +15,22 @@ from krm.agent.v1 import Row
 PRESSURE: Tuple[Row, ...] = tuple(
     Row("", (f"{what}.pressure",), pressure(what)) for what in ("cpu", "memory", "io")
 )
+MEMORY_STAT = Row(
+    "memory",
+    ("memory.stat",),
+    memory_stat(
+        "inactive_file",
+        {
+            "anon": ("memory_rss", 1),
+            "file": ("memory_cache", 1),
+            "pgfault": ("memory_page_faults", 1),
+            "pgmajfault": ("memory_major_page_faults", 1),
+        },
+    ),
+)
 USAGE: Tuple[Row, ...] = (
     Row("memory", ("memory.current",), single("memory_usage")),
-    Row(
-        "memory",
-        ("memory.stat",),
-        memory_stat(
-            "inactive_file",
-            {
-                "anon": ("memory_rss", 1),
-                "file": ("memory_cache", 1),
-                "pgfault": ("memory_page_faults", 1),
-                "pgmajfault": ("memory_major_page_faults", 1),
-            },
-        ),
-    ),
+    MEMORY_STAT,
     Row("memory", ("memory.swap.current",), single("swap_usage")),
     Row("memory", ("memory.events",), keyed({"oom_kill": ("oom_kills", 1), "max": ("memory_limit_hits", 1)})),
     Row("memory", ("memory.events.local",), keyed({"oom_kill": ("oom_kills_local", 1)})),

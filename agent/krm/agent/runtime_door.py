@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from krm.agent.cri import Cri
+from krm.agent.docker import Docker
 from krm.agent.runtimes import Runtime, RuntimeSilent
 
 
@@ -10,4 +12,12 @@ def open_runtime(path: str, node: str) -> Runtime:
 
     Raises RuntimeSilent; that may be asked again at each turn.
     """
-    raise RuntimeSilent(f"no container runtime is asked at {path} for node {node}: this build has no client of one")
+    try:
+        return Cri(path, node)
+    except RuntimeSilent as of_cri:
+        try:
+            return Docker(path, node)
+        except RuntimeSilent as of_docker:
+            if str(of_docker) == str(of_cri):  # the socket itself
+                raise
+            raise RuntimeSilent(f"{of_cri}; and asked as Docker: {of_docker}") from of_docker

@@ -17,6 +17,10 @@ NOT_ASKED = Missing(
     "containers come from it, and figures to compare with. The socket gives power over the node, so it is off",
 )
 
+# A runtime may learn of an OOM kill after the end of its container: for so long it is asked of it again.
+SETTLED_SECONDS = 60.0
+KILLED = 128 + 9  # exit code of what SIGKILL ended
+
 
 class RuntimeSilent(Exception):
     """A runtime gave no answer that can be used. str() is a sentence for people: what failed and what to do."""

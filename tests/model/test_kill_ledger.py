@@ -77,11 +77,23 @@ def test_a_childs_kill_did_not_end_the_container_that_a_status_says_ended_of_it_
     assert kill.container_ended is None
 
 
-def test_where_the_log_is_read_a_status_without_a_kill_at_its_time_is_of_the_one_before() -> None:
-    (kill,) = kills(log(NOW - 5000, 7), ended(STATUS, NOW - 60))
+@pytest.mark.parametrize("seen", [log(NOW - 5000, 7), counter(NOW - 5000)])
+def test_a_container_that_was_ended_by_sigkill_long_after_its_child_was_is_no_second_kill(seen: Evidence) -> None:
+    """A runtime says OOMKilled then, too. Were there a second kill, the node's counter had seen it."""
+    (kill,) = kills(seen, ended(STATUS, NOW - 60))
     assert kill.container_ended is None
-    two = kills(counter(NOW - 5000), ended(STATUS, NOW - 60))
-    assert [kill.container_ended for kill in two] == [None, True]
+    of_node = Evidence(CGROUP, "n1", NOW - 55, NOW - 65)
+    assert [kill.container_ended for kill in kills(seen, ended(STATUS, NOW - 60), of_node)] == [None, True]
+
+
+def test_the_counters_of_a_container_its_pod_and_the_node_count_the_same() -> None:
+    own = counter(NOW - 45)._replace(pod_uid="p1")
+    of_pod = Evidence(CGROUP, "n1", NOW - 45, NOW - 55, 2, pod_uid="p1", cgroup="/kubepods/podp1")
+    of_node = Evidence(CGROUP, "n1", NOW - 44, NOW - 54, 4)
+    found = kills(own, of_pod, of_node, log(NOW - 50, 7, "", cgroup="/system.slice/db.service"))
+    assert sorted((kill.container_id, kill.pod_uid, kill.pid or 0) for kill in found) == [
+        ("", "", 0), ("", "", 7), ("", "p1", 0), (A, "p1", 0),
+    ]  # fmt: skip
 
 
 def test_a_child_and_then_the_container_are_two() -> None:
@@ -272,8 +284,12 @@ def test_what_a_counter_saw_whole_is_counted_whole(truth: List[Truth], dice: ran
         last = own[-1:] if dice.random() < 0.5 else []
         told += [ended(STATUS, at + 0.5, container) for at in last]
     told += [log(one.at + skew / 10, i, one.container) for i, one in enumerate(truth) if dice.random() < 0.6]
+    for end in (NOW - 93 + TURN * i for i in range(11)):
+        n = sum(end - TURN < one.at <= end for one in truth)
+        told.append(Evidence(CGROUP, "n1", end, end - TURN, n))
     dice.shuffle(told)
     found = kills(*told)
     for container in (A, B):
         assert sum(kill.container_id == container for kill in found) == sum(o.container == container for o in truth)
+    assert len(found) == len(truth)
     assert all(CGROUP in kill.witnesses for kill in found)

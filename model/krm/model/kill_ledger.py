@@ -3,7 +3,8 @@
 What was told is kept as marks, one a kill and witness, and the kills are worked out from the marks anew: so the
 order in which they come changes nothing, and what is told twice changes nothing either.
 
-- Two marks of one witness are two kills.
+- Two marks of one witness are two kills. Counters of cgroups are three witnesses: a pod's counts what its
+  containers' count (version 2), and the node's counts all.
 - Marks of different witnesses are one kill where they can be: of the same container, pod and process as far as
   both say, and at times that touch within SLACK. As many as can be are paired, the nearest of these.
 - So n of a counter and k <= n in the log are n kills, of which k have a process.
@@ -30,7 +31,7 @@ AHEAD = 60.0  # seconds: what is told of a moment that far after now came from a
 # In this order marks are paired: who knows most of a kill comes first. What an agent told is all of its witnesses'.
 _AGENT = "agent"
 _RANKS = (_AGENT, KERNEL_LOG, CGROUP, CRI, DOCKER, STATUS, KUBELET)
-_LOGGED = {0, 1}
+_SEE_ALL = (_AGENT, KERNEL_LOG, CGROUP)  # with the node's counter they miss no kill while the agent runs
 _ENDS = (CRI, DOCKER, STATUS)  # who tells of a container's end, and not of a process'
 
 
@@ -38,7 +39,7 @@ class Mark(NamedTuple):
     """One kill as one witness has it."""
 
     key: str
-    rank: int
+    rank: Tuple[int, int]  # place in _RANKS; of counters also whose: 0 a container's, 1 a pod's, 2 the node's
     said: Evidence  # of one kill
     witnesses: Tuple[str, ...]
 
@@ -64,9 +65,12 @@ class Ledger(NamedTuple):
 
 
 def _marks(told: Evidence) -> List[Mark]:
-    rank = _RANKS.index(told.witness)
+    rank = (_RANKS.index(told.witness), _vague(told) if told.witness == CGROUP else 0)
     name = f"{told.node}/{told.key or _name(told)}"
-    one = told._replace(kills=1, after=min(told.after, told.at))
+    after = min(told.after, told.at)
+    if told.witness in _ENDS and told.container_ended:
+        after = max(after, told.at - SLACK)
+    one = told._replace(kills=1, after=after)
     if told.kills == 1:
         return [Mark(name, rank, one, (told.witness,))]
     return [Mark(f"{name}.{i}", rank, one, (told.witness,)) for i in range(min(told.kills, MOST))]
@@ -81,7 +85,7 @@ def _mark_of(kill: Kill) -> Mark:
     """A kill that an agent told, as if it were a witness."""
     same = {name: getattr(kill, name) for name in Kill._fields if name in Evidence._fields}
     said = Evidence(witness=_AGENT, key=kill.id, **same)
-    return Mark(kill.id, 0, said, kill.witnesses)
+    return Mark(kill.id, (0, 0), said, kill.witnesses)
 
 
 def _with(ledger: Ledger, marks: Sequence[Mark], refused: int, now: float) -> Ledger:
@@ -121,7 +125,7 @@ class _Group:
 
     def __init__(self, mark: Mark) -> None:
         self.marks: List[Mark] = []
-        self.ranks: Set[int] = set()
+        self.ranks: Set[Tuple[int, int]] = set()
         self.after, self.at = mark.said.after, mark.said.at
         self.container_id = self.pod_uid = self.pod = self.name = ""
         self.pid: Optional[int] = None
@@ -177,17 +181,17 @@ def _pod(said: Evidence) -> str:
 def _paired(marks: Iterable[Mark]) -> List[_Group]:
     """The kills that marks are: as few as can be, none with two marks of one witness."""
     groups: List[_Group] = []
-    turns: Dict[Tuple[int, int], List[Mark]] = {}
+    turns: Dict[Tuple[Tuple[int, int], int], List[Mark]] = {}
     for mark in sorted(marks, key=lambda one: (one.said.at, one.said.after, one.key)):
         turns.setdefault((mark.rank, _vague(mark.said)), []).append(mark)
-    for (rank, _), left in sorted(turns.items()):
-        if _RANKS[rank] in _ENDS:
+    for (rank, vague), left in sorted(turns.items()):
+        if _RANKS[rank[0]] in _ENDS:
             for mark in left:
                 _end(mark, groups)
             continue
-        for certain in (True, False):  # what is known of a container goes to a kill in it before one of anyone
-            left = _join(left, [group for group in groups if bool(group.container_id) is certain])
-        for mark in left:
+        if not vague:  # what is known of a container goes to a kill in it before one of nobody
+            left = _join(left, [group for group in groups if group.container_id])
+        for mark in _join(left, groups):
             groups.append(_Group(mark))
             groups[-1].join(mark, mark.said.container_ended)
     return groups
@@ -247,9 +251,9 @@ def _end(mark: Mark, groups: List[_Group]) -> None:
     if near:
         max(near, key=lambda group: (bool(group.container_id), group.at)).join(mark, mark.said.container_ended)
         return
-    # It was told of an earlier kill. Where the log is read no kill is missed: then it can be no other one.
+    # It was told of an earlier kill.
     own = [group for group in can if group.container_id and group.container_id == mark.said.container_id]
-    earlier = [group for group in own if group.gap(mark) <= SLACK or group.ranks & _LOGGED]
+    earlier = [group for group in own if any(_RANKS[rank] in _SEE_ALL for rank, _ in group.ranks)]
     if earlier:
         max(earlier, key=lambda group: group.at).join(mark, None)
         return

@@ -13,7 +13,7 @@ from typing import NamedTuple, Optional, Tuple
 KERNEL_LOG, CGROUP, KUBELET, STATUS, CRI, DOCKER = WITNESSES = (
     "kernel log", "cgroup", "kubelet", "status", "cri", "docker",
 )  # fmt: skip
-# Whose limit was hit.
+# Whose limit was hit. ANCESTOR_LIMIT: of any other cgroup; of kubepods, of a QoS class, of a service of the host.
 CONTAINER_LIMIT, POD_LIMIT, ANCESTOR_LIMIT, NODE_WIDE, UNKNOWN = (
     "container limit", "pod limit", "ancestor limit", "node-wide", "unknown",
 )  # fmt: skip

@@ -141,7 +141,7 @@ def _at_most(most: int, values: Sequence[T], what: str, missing: List[Missing]) 
 def _cgroup(cgroup: Cgroup, every: Listed) -> Document:
     place = cgroup.place
     owner = every.owner(place.container_id, place.pod_uid)
-    row: Document = {"path": _text(place.path), "at": cgroup.at}
+    row: Document = {"path": plain(place.path), "at": cgroup.at}
     if cgroup.started is not None:
         row["started"] = cgroup.started
     told = (
@@ -149,7 +149,7 @@ def _cgroup(cgroup: Cgroup, every: Listed) -> Document:
         ("pod", owner.pod), ("container", owner.container), ("image", owner.image), ("qos", place.qos),
         ("runtime", place.runtime), ("outer", place.outer),
     )  # fmt: skip
-    row.update((name, _text(text)) for name, text in told if text)
+    row.update((name, plain(text)) for name, text in told if text)
     row.update(cgroup.figures)
     return row
 
@@ -162,7 +162,7 @@ def _overhead(overhead: PodOverhead, every: Listed) -> Document:
 def _process(process: Process, every: Listed) -> Document:
     row: Document = {
         "pid": process.pid, "started_ticks": process.started_ticks, "ppid": process.ppid,
-        "name": _text(process.name), "state": process.state, "threads": process.threads, "rss": process.rss,
+        "name": plain(process.name), "state": process.state, "threads": process.threads, "rss": process.rss,
         "cpu_ns": process.cpu_ns, "started": process.started,
     }  # fmt: skip
     for name in ("pid_inside", "uid"):
@@ -181,13 +181,13 @@ def _process(process: Process, every: Listed) -> Document:
     if process.container_id or process.pod_uid:
         owner = every.owner(process.container_id, process.pod_uid)
         told += (("namespace", owner.namespace), ("pod", owner.pod), ("container", owner.container))
-    row.update((name, _text(text)) for name, text in told if text)
+    row.update((name, plain(text)) for name, text in told if text)
     return row
 
 
 def _kill(kill: Kill) -> Document:
     row = {name: value for name, value in kill._asdict().items() if value not in (None, "")}
-    row.update((name, _text(value)) for name, value in row.items() if isinstance(value, str))
+    row.update((name, plain(value)) for name, value in row.items() if isinstance(value, str))
     row["witnesses"] = list(kill.witnesses)
     row["before"] = [moment._asdict() for moment in kill.before]
     return row
@@ -195,11 +195,11 @@ def _kill(kill: Kill) -> Document:
 
 def _missing(missing: Iterable[Missing]) -> List[Document]:
     """Each once, in their order."""
-    return [{"what": _text(one.what), "why": _text(one.why)} for one in dict.fromkeys(missing)]
+    return [{"what": plain(one.what), "why": plain(one.why)} for one in dict.fromkeys(missing)]
 
 
-def _text(text: str) -> str:
-    """Bounded, and what is no character written out, so that every reader can keep it."""
+def plain(text: str) -> str:
+    """Bounded, with what is no character written out: text that every reader can keep."""
     if len(text) > MAX_TEXT:
         text = text[:MAX_TEXT]
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,329 @@
+"""The agent's door: GET over TLS with a bearer token. All but /healthz is 401 without it.
+
+    /v1/node, /v1/processes, /v1/kills   JSON: docs/dev/agent-protocol.md
+    /metrics                             the same turn as Prometheus reads it
+    /healthz                             200 while turns end in time; no token
+
+Certificate, key and token are read anew when their files change. Without them nothing is served beyond loopback.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hmac
+import ipaddress
+import logging
+import os
+import socket
+import ssl
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+
+AT_ONCE = 16  # connections: the collector has one, Prometheus one
+SLOWEST = 10.0  # seconds that a peer may rest within a request, and its handshake takes
+IDLE = 60.0  # seconds that a connection may wait for its next request: collectors ask each few seconds
+HEAD_BYTES = 8 * 1024  # of a request's line and headers
+MAX_TOKEN = 4096  # bytes
+LOOK = 1.0  # seconds between two looks at whether a file has changed
+COMPRESSION = 1  # level: nine tenths of the saving at a fifth of the CPU
+HEALTH = "/healthz"
+_JSON, _TEXT = "application/json", "text/plain; charset=utf-8"
+
+log = logging.getLogger("krm")
+
+
+class Answer:
+    """One document of one turn: made when it is first asked for, kept until the next turn's."""
+
+    def __init__(self, make: Callable[[], bytes], media: str = _JSON) -> None:
+        self.media = media
+        self._make = make
+        self._lock = threading.Lock()
+        self._plain: Optional[bytes] = None
+        self._zipped: Optional[bytes] = None
+
+    def body(self, zipped: bool) -> bytes:
+        """From any thread."""
+        with self._lock:
+            if self._plain is None:
+                self._plain = self._make()
+            if zipped and self._zipped is None:
+                self._zipped = gzip.compress(self._plain, COMPRESSION)
+            return self._zipped if zipped and self._zipped is not None else self._plain
+
+
+class Files(NamedTuple):
+    """Where certificate, key (PEM) and token are."""
+
+    cert: str
+    key: str
+    token: str
+
+
+class Changing:
+    """What is made of files, and made anew when they change. Where that fails, `of` says what holds then."""
+
+    def __init__(self, paths: Tuple[str, ...], make: Callable[[], Any], keep: bool) -> None:
+        """`keep`: the old holds on where the new cannot be read; else None does. Raises what `make` raises."""
+        self._paths, self._make, self._keep = paths, make, keep
+        self._lock = threading.Lock()
+        self._looked = time.monotonic()
+        self._marks = self._marked()
+        self._value = make()
+
+    def now(self) -> Any:
+        """The value, at most LOOK seconds old; from any thread."""
+        with self._lock:
+            if time.monotonic() - self._looked >= LOOK:
+                self._looked = time.monotonic()
+                self._look()
+            return self._value
+
+    def _look(self) -> None:
+        marks = self._marked()
+        if marks == self._marks:
+            return
+        self._marks = marks
+        try:
+            self._value = self._make()
+            log.info("read anew, since it changed: %s", ", ".join(self._paths))
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            log.warning("cannot be read anew: %s: %s", ", ".join(self._paths), error)
+            if not self._keep:
+                self._value = None
+
+    def _marked(self) -> Optional[Tuple[Tuple[int, int, int], ...]]:
+        try:
+            found = [os.stat(path) for path in self._paths]
+        except OSError:
+            return None
+        return tuple((one.st_mtime_ns, one.st_size, one.st_ino) for one in found)
+
+
+def refused(address: str, files: Files) -> str:
+    """Why it may not be served so, "" where it may: no token goes over an open line, and no process is told of
+    to whom has none."""
+    if all(files):
+        return ""
+    if any(files):
+        return "--cert, --key and --token-file belong together: give all three, or none to serve this machine alone"
+    if not is_loopback(address):
+        return f"{address} is not this machine alone: give --cert, --key and --token-file, or --address 127.0.0.1"
+    return ""
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches it."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+class Server:
+    """Listens from the start; `close` ends it."""
+
+    def __init__(
+        self,
+        answers: Callable[[], Mapping[str, Answer]],
+        ill: Callable[[], str],
+        where: Tuple[str, int],
+        files: Files,
+    ) -> None:
+        """`answers`: the newest turn's, by path; empty before there is one. `ill`: why it is not healthy, else "".
+        `where`: address and port, 0 = any that is free. Raises ValueError with a sentence, OSError."""
+        why = refused(where[0], files)
+        if why:
+            raise ValueError(why)
+        context = Changing((files.cert, files.key), lambda: _context(files), True) if all(files) else None
+        token = Changing((files.token,), lambda: _token(files.token), False) if all(files) else None
+        self._server = _Listening(where, _handler(answers, ill, token), context)
+        host, port = self._server.server_address[:2]
+        scheme = "https" if context else "http"
+        self.address = f"{scheme}://{f'[{host!s}]' if ':' in str(host) else host!s}:{port}"
+        threading.Thread(target=self._server.serve_forever, name="serving", daemon=True).start()
+
+    def close(self) -> None:
+        """No question is taken any more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _context(files: Files) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(files.cert, files.key)
+    return context
+
+
+def _token(path: str) -> bytes:
+    with open(path, "rb") as file:
+        token = file.read(MAX_TOKEN + 1).strip()
+    if not token or len(token) > MAX_TOKEN or b"\n" in token:
+        raise ValueError(f"{path}: a token is one line of 1 to {MAX_TOKEN} bytes")
+    return token
+
+
+class _Listening(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = AT_ONCE
+
+    def __init__(self, where: Tuple[str, int], handler: Any, context: Optional[Changing]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+        self._context = context
+        self._room = threading.BoundedSemaphore(AT_ONCE)
+        self.until: Dict[Any, float] = {}  # connection -> monotonic moment at which it is cut
+        super().__init__(where, handler)
+
+    def server_bind(self) -> None:
+        """Without the name look-up of http.server, which may wait for a resolver."""
+        socket_bind = super(ThreadingHTTPServer, self).server_bind
+        self.server_name, self.server_port = "krm-agent", 0
+        socket_bind()
+
+    def get_request(self) -> Tuple[Any, Any]:
+        plain, peer = self.socket.accept()
+        plain.settimeout(SLOWEST)
+        if self._context is None:
+            return plain, peer
+        # The handshake is done by the connection's own thread: a silent peer must hold up no other.
+        return self._context.now().wrap_socket(plain, server_side=True, do_handshake_on_connect=False), peer
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        self.until[request] = time.monotonic() + SLOWEST
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.until.pop(request, None)
+            self._room.release()
+
+    def service_actions(self) -> None:
+        """Twice a second: who is slower than a whole request may be is cut, byte by byte as he may come."""
+        now = time.monotonic()
+        for connection in [one for one, until in list(self.until.items()) if until < now]:
+            self.until.pop(connection, None)
+            try:  # below TLS: the connection's own thread is still in it
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            except OSError:
+                log.debug("a connection that was to be cut had ended")
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        log.debug("a reader of the agent went away", exc_info=True)
+
+
+class _Bounded:
+    """A connection's bytes, of which a request's head may take HEAD_BYTES."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self.left = file, HEAD_BYTES
+
+    def readline(self, most: int = -1) -> bytes:
+        line: bytes = self._file.readline(min(self.left, most) if most >= 0 else self.left)
+        self.left -= len(line)
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._file.closed)
+
+
+def _handler(answers: Callable[[], Mapping[str, Answer]], ill: Callable[[], str], token: Optional[Changing]) -> Any:
+    class Handler(BaseHTTPRequestHandler):
+        server_version, sys_version = "krm", ""
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def setup(self) -> None:
+            super().setup()
+            self.rfile: Any = _Bounded(self.rfile)
+
+        def handle_one_request(self) -> None:
+            self.rfile.left = HEAD_BYTES
+            super().handle_one_request()
+            self._may_take(IDLE)
+
+        def _may_take(self, seconds: float) -> None:
+            until: Dict[Any, float] = self.server.until  # type: ignore[attr-defined]
+            if self.request in until:
+                until[self.request] = time.monotonic() + seconds
+                self.connection.settimeout(seconds)
+
+        def do_GET(self) -> None:
+            self._may_take(SLOWEST)
+            if self.rfile.left <= 0:
+                self._refuse(431, f"a request's head has at most {HEAD_BYTES} bytes")
+            elif self.path == HEALTH:
+                why = ill()
+                self.close_connection = True  # who has no token holds no connection
+                self._say(503 if why else 200, why or "ok")
+            elif not self._knows():
+                self._refuse(401, "the token of the agent is another one, or none was sent")
+            elif "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+                self._refuse(400, "a request here has no body")
+            else:
+                self._answer(answers())
+
+        do_HEAD = do_GET
+
+        def do_POST(self) -> None:
+            self._refuse(405 if self._knows() else 401, "GET and HEAD alone")
+
+        do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST
+
+        def _answer(self, known: Mapping[str, Answer]) -> None:
+            if not known:
+                self._say(503, "the first turn has not ended")
+                return
+            answer = known.get(self.path)
+            if answer is None:
+                self._say(404, f"{', '.join(sorted(known))} or {HEALTH}")
+                return
+            zipped = "gzip" in self.headers.get("Accept-Encoding", "")
+            self._send(200, answer.media, answer.body(zipped), zipped)
+
+        def _knows(self) -> bool:
+            if token is None:
+                return True
+            wanted = token.now()
+            given = self.headers.get("Authorization", "").encode("utf-8", "replace")
+            return wanted is not None and hmac.compare_digest(given, b"Bearer " + wanted)
+
+        def _refuse(self, code: int, sentence: str) -> None:
+            self.close_connection = True
+            self._say(code, sentence)
+
+        def _say(self, code: int, sentence: str) -> None:
+            self._send(code, _TEXT, (sentence + "\n").encode())
+
+        def _send(self, code: int, media: str, body: bytes, zipped: bool = False) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", media)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            if zipped:
+                self.send_header("Content-Encoding", "gzip")
+            if code == 401:
+                self.send_header("WWW-Authenticate", "Bearer")
+            if code == 405:
+                self.send_header("Allow", "GET, HEAD")
+            if self.close_connection:
+                self.send_header("Connection", "close")
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nobody's addresses in the log."""
+
+    return Handler

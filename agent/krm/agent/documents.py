@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar
 
+from krm.agent.places import printable
 from krm.agent.seen import CONTAINER, OTHER, POD, QOS, Cgroup, Missing, Named, PodOverhead, Process, Seen
 from krm.model.kills import Kill
 
@@ -199,7 +200,5 @@ def _missing(missing: Iterable[Missing]) -> List[Document]:
 
 
 def plain(text: str) -> str:
-    """Bounded, with what is no character written out: text that every reader can keep."""
-    if len(text) > MAX_TEXT:
-        text = text[:MAX_TEXT]
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Bounded, with what no reader could keep or show written out."""
+    return printable(text if len(text) <= MAX_TEXT else text[:MAX_TEXT])

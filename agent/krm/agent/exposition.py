@@ -220,6 +220,6 @@ def _at(moment: float) -> str:
 
 
 def _escaped(text: str) -> str:
-    if text.isalnum():
+    if text.isalnum() and text.isascii():
         return text
-    return plain(text).replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    return plain(text).replace("\\", "\\\\").replace('"', '\\"')  # it has no line end

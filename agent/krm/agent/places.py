@@ -199,4 +199,5 @@ def _without(text: str, end: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
+    errors = "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"  # JSON may bring others
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", errors))

@@ -1,0 +1,87 @@
+"""The cgroups of one turn: which of a walk are read, and what is kept of them between turns.
+
+Limits change rarely and are half of the files: they are read when a cgroup is new and each LIMITS_EVERY-th turn.
+Since when a cgroup is there no file says for sure, so the earliest process that was ever seen in it does.
+"""
+
+from __future__ import annotations
+
+from typing import AbstractSet, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+
+from krm.agent.figures import Figures
+from krm.agent.hierarchy import Hierarchy, Unreadable
+from krm.agent.reading import read_cgroup, with_limits
+from krm.agent.seen import CONTAINER, NODE, OTHER, POD, Cgroup, Place, Process
+
+LIMITS_EVERY = 6  # turns: half a minute
+
+
+class _Kept(NamedTuple):
+    inode: int  # its identity: a cgroup of the same path, made anew, has another
+    limits: Figures
+    started: Optional[float]  # Unix seconds
+
+
+class Cgroups:
+    """Reads them, and remembers. Not for several threads."""
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        self._hierarchy = hierarchy
+        self._kept: Dict[str, _Kept] = {}
+        self._turns = 0
+
+    def turn(self, places: Iterable[Place], others: AbstractSet[str], now: float) -> Tuple[Cgroup, ...]:
+        """Those of QoS classes, pods and containers, and the `others` by path. The root is the node's own."""
+        limits_due = self._turns % LIMITS_EVERY == 0
+        self._turns += 1
+        found: List[Cgroup] = []
+        kept: Dict[str, _Kept] = {}
+        for place in places:
+            if place.level == NODE or (place.level == OTHER and place.path not in others):
+                continue
+            inode = self._inode(place)
+            before = self._kept.get(place.path)
+            if before is not None and before.inode != inode:
+                before = None
+            limits_too = limits_due or before is None
+            cgroup = read_cgroup(self._hierarchy, place, now, limits_too)
+            if cgroup is None:
+                continue
+            if not limits_too and before is not None:
+                cgroup = with_limits(cgroup, before.limits)
+            started = None if before is None else before.started
+            kept[place.path] = _Kept(inode, cgroup.figures, started)
+            found.append(cgroup._replace(started=started))
+        self._kept = kept
+        return tuple(found)
+
+    def since(self, cgroups: Iterable[Cgroup], processes: Iterable[Process]) -> Tuple[Cgroup, ...]:
+        """With the start of the earliest process that was seen in them, or in a container of a pod."""
+        earliest = _earliest(processes)
+        told: List[Cgroup] = []
+        for cgroup in cgroups:
+            place, started = cgroup.place, cgroup.started
+            key = {CONTAINER: place.container_id, POD: place.pod_uid}.get(place.level)
+            first = earliest.get(key) if key else None
+            if first is not None and (started is None or first < started):
+                started = first
+                self._kept[place.path] = self._kept[place.path]._replace(started=first)
+                cgroup = cgroup._replace(started=first)
+            told.append(cgroup)
+        return tuple(told)
+
+    def _inode(self, place: Place) -> int:
+        try:
+            return self._hierarchy.made(self._hierarchy.walked(), place.path)[0]
+        except (FileNotFoundError, Unreadable):
+            return 0
+
+
+def _earliest(processes: Iterable[Process]) -> Mapping[str, float]:
+    """Container id, and pod uid -> Unix seconds."""
+    earliest: Dict[str, float] = {}
+    for process in processes:
+        for key in (process.container_id, process.pod_uid):
+            if key and process.started < earliest.get(key, float("inf")):
+                earliest[key] = process.started
+    return earliest

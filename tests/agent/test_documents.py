@@ -75,7 +75,9 @@ def test_a_pod_without_names_has_none_made_up() -> None:
 
 def test_hostile_names_are_text_that_everyone_can_keep() -> None:
     path = f"/a\udcff\n/..{'x' * 10_000}"
-    document = processes_document(seen(processes=(process(5, name="a) R 1 (", cgroup=path, command="é\udc80\ud800"),)))
+    document = processes_document(
+        seen(processes=(process(5, name="a) R 1 (", cgroup=path, command="é\udc80\ud800"),))
+    )
     again = json.loads(packed(document))["processes"][0]
     assert again["name"] == "a) R 1 ("
     assert again["cgroup"].startswith("/a\\xff\\x0a/..x")

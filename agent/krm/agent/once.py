@@ -22,14 +22,16 @@ def shown(before: Seen, now: Seen, output: str, kernel: str) -> str:
         whole = {"node": node_document(now), "processes": processes_document(now), "kills": kills_document(now)}
         return json.dumps(whole, indent=2) + "\n"
     every = listed(now)
-    parts = [[_header(now, every, kernel)], _missing(now), _containers(before, now, every)]
+    parts = [[_header(now, every, kernel)], _missing(now), _containers(before, every)]
     parts += [_runtime(now), _processes(before, now, every, output == WIDE), _kills(now)]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
 def _header(seen: Seen, every: Listed, kernel: str) -> str:
     inside = sum(1 for process in seen.processes if process.container_id)
-    found = f"{len(every.containers)} containers of {len(every.pods)} pods" if every.containers else "no container here"
+    found = (
+        f"{len(every.containers)} containers of {len(every.pods)} pods" if every.containers else "no container here"
+    )
     processes = f"{len(seen.processes)} processes, {inside} of them in containers"
     return f"{plain(seen.node)}: cgroup {seen.version}, kernel {plain(kernel)}, {found}, {processes}"
 
@@ -39,7 +41,7 @@ def _missing(seen: Seen) -> List[str]:
     return ["Not seen here:", *(f"  {plain(one.what)}: {plain(one.why)}" for one in missing)] if missing else []
 
 
-def _containers(before: Seen, now: Seen, every: Listed) -> List[str]:
+def _containers(before: Seen, every: Listed) -> List[str]:
     if not every.containers:
         return []
     earlier = {cgroup.place.path: cgroup for cgroup in before.cgroups}
@@ -104,11 +106,15 @@ def _holder(process: Process, every: Listed) -> Tuple[str, str]:
 
 
 def _kills(seen: Seen) -> List[str]:
-    return [
-        f"killed for want of memory: {plain(kill.process or 'a process')} of {plain(kill.pod or kill.container_id[:12] or 'the host')}"
-        f" {seen.time - kill.at:.0f}s ago ({kill.scope})"
-        for kill in seen.kills
-    ]
+    rows: List[Row] = [["KILLED", "PROCESS", "NAMESPACE", "POD", "CONTAINER", "LIMIT", "CONTAINER ENDED"]]
+    for kill in seen.kills:
+        ended = UNKNOWN if kill.container_ended is None else ("yes" if kill.container_ended else "no")
+        rows.append((
+            f"{max(0, seen.time - kill.at):.0f}s ago", kill.process or UNKNOWN, kill.namespace or UNKNOWN,
+            kill.pod or kill.pod_uid or UNKNOWN, kill.container or kill.container_id[:12] or UNKNOWN,
+            kill.scope, ended,
+        ))  # fmt: skip
+    return table(rows) if seen.kills else []
 
 
 def _grown(figure: str, now: Cgroup, before: Optional[Cgroup]) -> Optional[float]:
@@ -123,7 +129,11 @@ def _quota(cgroup: Cgroup) -> str:
     quota, period = cgroup.figures.get("cpu_quota_us"), cgroup.figures.get("cpu_period_us")
     if quota == UNLIMITED:
         return "unlimited"
-    return f"{quota / period * 1000:.0f}m" if isinstance(quota, int) and isinstance(period, int) and period else UNKNOWN
+    return (
+        f"{quota / period * 1000:.0f}m"
+        if isinstance(quota, int) and isinstance(period, int) and period
+        else UNKNOWN
+    )
 
 
 def _share(part: Optional[Value], whole: Optional[Value]) -> Optional[float]:

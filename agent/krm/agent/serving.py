@@ -11,24 +11,22 @@ from __future__ import annotations
 
 import gzip
 import hmac
-import ipaddress
 import logging
-import os
 import socket
-import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+from krm.agent.access import Changing, Files, certificate, refused, secret
 
 AT_ONCE = 16  # connections: the collector has one, Prometheus one
 SLOWEST = 10.0  # seconds that a peer may rest within a request, and its handshake takes
 IDLE = 60.0  # seconds that a connection may wait for its next request: collectors ask each few seconds
 HEAD_BYTES = 8 * 1024  # of a request's line and headers
-MAX_TOKEN = 4096  # bytes
-LOOK = 1.0  # seconds between two looks at whether a file has changed
 COMPRESSION = 1  # level: nine tenths of the saving at a fifth of the CPU
 HEALTH = "/healthz"
+_TOO_LONG = f"a request's head has at most {HEAD_BYTES} bytes"
 _JSON, _TEXT = "application/json", "text/plain; charset=utf-8"
 
 log = logging.getLogger("krm")
@@ -54,74 +52,6 @@ class Answer:
             return self._zipped if zipped and self._zipped is not None else self._plain
 
 
-class Files(NamedTuple):
-    """Where certificate, key (PEM) and token are."""
-
-    cert: str
-    key: str
-    token: str
-
-
-class Changing:
-    """What is made of files, and made anew when they change. Where that fails, `of` says what holds then."""
-
-    def __init__(self, paths: Tuple[str, ...], make: Callable[[], Any], keep: bool) -> None:
-        """`keep`: the old holds on where the new cannot be read; else None does. Raises what `make` raises."""
-        self._paths, self._make, self._keep = paths, make, keep
-        self._lock = threading.Lock()
-        self._looked = time.monotonic()
-        self._marks = self._marked()
-        self._value = make()
-
-    def now(self) -> Any:
-        """The value, at most LOOK seconds old; from any thread."""
-        with self._lock:
-            if time.monotonic() - self._looked >= LOOK:
-                self._looked = time.monotonic()
-                self._look()
-            return self._value
-
-    def _look(self) -> None:
-        marks = self._marked()
-        if marks == self._marks:
-            return
-        self._marks = marks
-        try:
-            self._value = self._make()
-            log.info("read anew, since it changed: %s", ", ".join(self._paths))
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            log.warning("cannot be read anew: %s: %s", ", ".join(self._paths), error)
-            if not self._keep:
-                self._value = None
-
-    def _marked(self) -> Optional[Tuple[Tuple[int, int, int], ...]]:
-        try:
-            found = [os.stat(path) for path in self._paths]
-        except OSError:
-            return None
-        return tuple((one.st_mtime_ns, one.st_size, one.st_ino) for one in found)
-
-
-def refused(address: str, files: Files) -> str:
-    """Why it may not be served so, "" where it may: no token goes over an open line, and no process is told of
-    to whom has none."""
-    if all(files):
-        return ""
-    if any(files):
-        return "--cert, --key and --token-file belong together: give all three, or none to serve this machine alone"
-    if not is_loopback(address):
-        return f"{address} is not this machine alone: give --cert, --key and --token-file, or --address 127.0.0.1"
-    return ""
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches it."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
-
-
 class Server:
     """Listens from the start; `close` ends it."""
 
@@ -137,8 +67,8 @@ class Server:
         why = refused(where[0], files)
         if why:
             raise ValueError(why)
-        context = Changing((files.cert, files.key), lambda: _context(files), True) if all(files) else None
-        token = Changing((files.token,), lambda: _token(files.token), False) if all(files) else None
+        context = certificate(files) if all(files) else None
+        token = secret(files) if all(files) else None
         self._server = _Listening(where, _handler(answers, ill, token), context)
         host, port = self._server.server_address[:2]
         scheme = "https" if context else "http"
@@ -149,21 +79,6 @@ class Server:
         """No question is taken any more."""
         self._server.shutdown()
         self._server.server_close()
-
-
-def _context(files: Files) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(files.cert, files.key)
-    return context
-
-
-def _token(path: str) -> bytes:
-    with open(path, "rb") as file:
-        token = file.read(MAX_TOKEN + 1).strip()
-    if not token or len(token) > MAX_TOKEN or b"\n" in token:
-        raise ValueError(f"{path}: a token is one line of 1 to {MAX_TOKEN} bytes")
-    return token
 
 
 class _Listening(ThreadingHTTPServer):
@@ -259,10 +174,17 @@ def _handler(answers: Callable[[], Mapping[str, Answer]], ill: Callable[[], str]
                 until[self.request] = time.monotonic() + seconds
                 self.connection.settimeout(seconds)
 
+        def parse_request(self) -> bool:
+            if self.rfile.left <= 0:  # its first line alone was too long: half of it is none
+                self.requestline, self.request_version, self.command = "", self.protocol_version, "GET"
+                self._refuse(431, _TOO_LONG)
+                return False
+            return super().parse_request()
+
         def do_GET(self) -> None:
             self._may_take(SLOWEST)
             if self.rfile.left <= 0:
-                self._refuse(431, f"a request's head has at most {HEAD_BYTES} bytes")
+                self._refuse(431, _TOO_LONG)
             elif self.path == HEALTH:
                 why = ill()
                 self.close_connection = True  # who has no token holds no connection

@@ -41,6 +41,7 @@ STAGES: Dict[str, Tuple[str, str]] = {
     "verifier": ("krm.verifier", "list kinds and hand verified lists to Redis (replaces this process)"),
     "aggregator": ("krm.aggregator", "merge events and lists into snapshots (replaces this process)"),
     "collector": ("krm.collector", "measure nodes, pods and containers (replaces this process)"),
+    "agent": ("krm.agent", "see what runs on this node, process by process (replaces this process)"),
     "server": ("krm.server", "serve what is kept as the Kubernetes API does (replaces this process)"),
 }
 OUTPUTS = "wide, json, yaml, name, jsonpath=TEMPLATE, custom-columns=HEADER:PATH,..."

@@ -22,11 +22,12 @@ class BadSetting(ValueError):
     """A flag or a variable with a value that it cannot have."""
 
 
-def setting(default: Any, help: str, parse: Any = str, positional: bool = False, secret: bool = False) -> Any:
-    """One field: `parse` turns its text into its value and raises ValueError with a sentence."""
-    return field(
-        default=default, metadata={"help": help, "parse": parse, "positional": positional, "secret": secret}
-    )
+def setting(
+    default: Any, help: str, parse: Any = str, positional: bool = False, secret: bool = False, short: str = ""
+) -> Any:
+    """One field: `parse` turns its text into its value and raises ValueError with a sentence. `short`: `-o`."""
+    metadata = {"help": help, "parse": parse, "positional": positional, "secret": secret, "short": short}
+    return field(default=default, metadata=metadata)
 
 
 def parse_settings(cls: Type[T], argv: Sequence[str], env: Mapping[str, str], prog: str) -> T:
@@ -57,14 +58,15 @@ def _text(name: str, given: Mapping[str, Any], env: Mapping[str, str]) -> Tuple[
 
 def _add(parser: argparse.ArgumentParser, name: str, default: Any, meta: Mapping[str, Any]) -> None:
     shown = _show(default)
+    names = [*([meta["short"]] if meta["short"] else []), "--" + name.replace("_", "-")]
     text = f"{meta['help']} Default: {shown}. (KRM_{name.upper()})".replace("%", "%%")
     if meta["positional"]:
         parser.add_argument(name, nargs="*", metavar=name.upper(), help=text)
     elif meta["parse"] is parse_flag:
-        parser.add_argument("--" + name.replace("_", "-"), action="store_const", const="true", help=text)
+        parser.add_argument(*names, action="store_const", const="true", help=text)
     else:
         parser.add_argument(
-            "--" + name.replace("_", "-"),
+            *names,
             action="append",
             metavar=_metavar(name, meta["parse"], default),
             help=text,

@@ -37,12 +37,9 @@ ROOT_V2 = {
     "full avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
 }
 KIB = 1024
-DISKS = (
-    "io_read_bytes",
-    "io_written_bytes",
-    "io_reads",
-    "io_writes",
-)  # psutil looks for them in this machine's /sys
+# psutil asks this machine for these where /proc does not say: /sys/block, and sysinfo(2).
+DISKS = {"io_read_bytes", "io_written_bytes", "io_reads", "io_writes"}
+SWAP = {"swap_limit", "swap_usage"}
 
 
 def laid(folder: Path, files: Dict[str, str]) -> Path:

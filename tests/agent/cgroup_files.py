@@ -60,7 +60,7 @@ FILES_V2 = {
     "memory.stat": b"anon 67108864\nfile 33554432\nkernel 1\nfile_mapped 2\nswapcached 8192\ninactive_anon 3\n"
     b"inactive_file 20971520\nactive_file 4\npgfault 250000\npgmajfault 12\npgrefill 5\n",
     "memory.swap.current": b"4096\n",
-    "memory.events": b"low 1\nhigh 2\nmax 17\noom 4\noom_kill 3\noom_group_kill 0\n",
+    "memory.events": b"low 1\nhigh 2\nmax 17\noom 4\noom_kill 3\noom_group_kill 1\n",
     "memory.events.local": b"low 0\nhigh 0\nmax 16\noom 4\noom_kill 2\noom_group_kill 0\n",
     "cpu.stat": b"usage_usec 123456789\nuser_usec 100000000\nsystem_usec 23456789\nnice_usec 0\n"
     b"nr_periods 50000\nnr_throttled 1250\nthrottled_usec 7500000\nnr_bursts 0\nburst_usec 0\n",
@@ -93,6 +93,7 @@ FIGURES_V2 = {
     "swap_usage": 4096,
     "oom_kills": 3,
     "oom_kills_local": 2,
+    "oom_group_kills": 1,
     "memory_limit_hits": 17,
     "cpu_usage_ns": 123_456_789_000,
     "cpu_user_ns": 100_000_000_000,

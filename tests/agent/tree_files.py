@@ -106,6 +106,7 @@ def figures(load: Load, version: str, pressure: bool = True) -> Dict[str, object
             memory_low=load.low,
             memory_min=load.min,
             oom_kills_local=load.kills,
+            oom_group_kills=0,
         )
     if pressure:
         for name in ("cpu", "memory", "io"):

@@ -56,6 +56,7 @@ SERIES: Dict[str, Series] = {
     "swap_limit": Series("krm_container_spec_swap_limit_bytes"),  # cAdvisor's has memory in it on version 1
     "oom_kills": Series("container_oom_events_total"),
     "oom_kills_local": Series("krm_container_oom_kills_local_total"),
+    "oom_group_kills": Series("krm_container_oom_group_kills_total"),
     "memory_limit_hits": Series("container_memory_failcnt"),
     "pids": Series("container_threads"),
     "pids_limit": Series("container_threads_max"),

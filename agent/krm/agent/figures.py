@@ -55,6 +55,9 @@ FIGURES: Dict[str, Figure] = {
     # OOM. v1: memory.oom_control, memory.failcnt. v2: memory.events, memory.events.local.
     "oom_kills": Figure(COUNTER, "count", "Processes killed for want of memory; on v2 in cgroups below it too."),
     "oom_kills_local": Figure(COUNTER, "count", "The same, of its own cgroup alone. v2; v1 oom_kills is that."),
+    "oom_group_kills": Figure(
+        COUNTER, "count", "Kills of a whole cgroup (memory.oom.group): oom_kills has one process of it twice. v2."
+    ),
     "memory_limit_hits": Figure(COUNTER, "count", "How often the limit was hit. v1: failcnt, v2: events max."),
     # Processes. Both: pids.current, pids.max, pids.events.
     "pids": Figure(GAUGE, "count", "Threads and processes, as the kernel counts."),

@@ -99,7 +99,9 @@ class OomLines:
             return None
         pid, name = int(found.group(2)), found.group(3)
         last, self._last = self._last, (pid, name, us)
-        if last is not None and last[:2] == (pid, name) and us - last[2] < _SAME:
+        chosen = self._first and (self._first.pid, self._first.name, self._first.us)
+        # The one that was chosen has a line of its own, and one among its group's, wherever it comes in it.
+        if any(one and one[:2] == (pid, name) and us - one[2] < _SAME for one in (last, chosen)):
             return None
         rss = sum(int(part or 0) for part in found.groups()[3:]) * 1024
         killed = Killed(us, pid, name, rss, _reason_of(found.group(1) or "") or self._reason)

@@ -32,7 +32,17 @@ USAGE: Tuple[Row, ...] = (
     Row("memory", ("memory.current",), single("memory_usage")),
     MEMORY_STAT,
     Row("memory", ("memory.swap.current",), single("swap_usage")),
-    Row("memory", ("memory.events",), keyed({"oom_kill": ("oom_kills", 1), "max": ("memory_limit_hits", 1)})),
+    Row(
+        "memory",
+        ("memory.events",),
+        keyed(
+            {
+                "oom_kill": ("oom_kills", 1),
+                "oom_group_kill": ("oom_group_kills", 1),  # since Linux 5.17
+                "max": ("memory_limit_hits", 1),
+            }
+        ),
+    ),
     Row("memory", ("memory.events.local",), keyed({"oom_kill": ("oom_kills_local", 1)})),
     Row(
         "cpu",

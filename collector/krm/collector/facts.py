@@ -9,8 +9,24 @@ from krm.model.reading import integer, mapping, rows, text
 
 KUBELET_PORT = 10250  # where status.daemonEndpoints names none
 _ENDED = ("Succeeded", "Failed")
+_MIRROR = "kubernetes.io/config.mirror"
+_OOM_KILLED = "OOMKilled"
+# Labels of nodes that are none of a machine's: managed ones, of which there is only what a kubelet would say.
+_SERVERLESS = {
+    ("type", "virtual-kubelet"): "a virtual node (type=virtual-kubelet)",
+    ("kubernetes.azure.com/mode", "virtual"): "a virtual node of Azure",
+    ("eks.amazonaws.com/compute-type", "fargate"): "a node of AWS Fargate",
+    ("alibabacloud.com/virtual-node", "true"): "a virtual node of Alibaba Cloud",
+}
 # Annotations that say how a pod is scraped.
 _SCRAPING = ("prometheus.io/", "krm.io/")
+
+
+class Ended(NamedTuple):
+    """An instance of a container that ended for want of memory, as the pod's status tells it."""
+
+    id: str
+    at: Optional[float]  # Unix seconds, cut to whole ones; None = not told
 
 
 class ContainerFacts(NamedTuple):
@@ -19,6 +35,8 @@ class ContainerFacts(NamedTuple):
     name: str
     started: Optional[float]  # Unix seconds; None = it does not run
     id: str = ""  # the runtime's, without what it calls itself
+    former: str = ""  # id of the instance before this one
+    killed: Tuple[Ended, ...] = ()  # this instance, the one before, as far as OOMKilled is their reason
 
 
 class PodFacts(NamedTuple):
@@ -36,6 +54,7 @@ class PodFacts(NamedTuple):
     ready: bool
     app: str = ""  # what it says it is: label app.kubernetes.io/name, else app
     port: int = 0  # the one TCP port that it declares; 0 = none, or several
+    static: str = ""  # of a static pod: what its kubelet, and so its cgroup, calls it instead of its uid
 
     @property
     def running(self) -> Tuple[str, ...]:
@@ -50,6 +69,7 @@ class NodeFacts(NamedTuple):
     address: str  # its InternalIP, else its Hostname; '' = none is told
     port: int  # of its kubelet
     ready: bool
+    no_agent: str = ""  # why no agent of krm can run there, a sentence; '' = one can
 
 
 def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
@@ -74,28 +94,56 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
         ready=_condition(status, "Ready"),
         app=text(labels.get("app.kubernetes.io/name")) or text(labels.get("app")),
         port=_port(spec),
+        static=text(mapping(metadata.get("annotations")).get(_MIRROR)),
     )
 
 
 def node_facts(node: Mapping[str, Any]) -> NodeFacts:
     """Of an object as the API server gives it."""
-    status = mapping(node.get("status"))
+    metadata, status = mapping(node.get("metadata")), mapping(node.get("status"))
     addresses = {text(one.get("type")): text(one.get("address")) for one in rows(status.get("addresses"))}
     kubelet = mapping(mapping(status.get("daemonEndpoints")).get("kubeletEndpoint"))
     return NodeFacts(
-        name=text(mapping(node.get("metadata")).get("name")),
+        name=text(metadata.get("name")),
         address=addresses.get("InternalIP") or addresses.get("Hostname", ""),
         port=integer(kubelet.get("Port")) or KUBELET_PORT,
         ready=_condition(status, "Ready"),
+        no_agent=_no_agent(mapping(metadata.get("labels")), mapping(status.get("nodeInfo"))),
     )
 
 
+def _no_agent(labels: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    system = labels.get("kubernetes.io/os") or labels.get("beta.kubernetes.io/os") or info.get("operatingSystem")
+    if system == "windows":
+        return "it runs Windows: the agent reads a Linux kernel"
+    for (label, value), what in _SERVERLESS.items():
+        if labels.get(label) == value:
+            return f"it is {what}: no DaemonSet's pod runs there, and it has no kernel that krm could read"
+    return ""
+
+
 def _container(status: Mapping[str, Any]) -> ContainerFacts:
-    running = mapping(status.get("state")).get("running")
+    state, last = mapping(status.get("state")), mapping(status.get("lastState"))
+    running = state.get("running")
     started = times.known(mapping(running).get("startedAt")) if isinstance(running, dict) else None
     # A running container whose start is not told runs all the same.
     since = (started or 0.0) if isinstance(running, dict) else None
-    return ContainerFacts(text(status.get("name")), since, text(status.get("containerID")).rpartition("://")[2])
+    ended = [mapping(one.get("terminated")) for one in (last, state)]
+    return ContainerFacts(
+        text(status.get("name")),
+        since,
+        _id(status.get("containerID")),
+        _id(ended[0].get("containerID")),
+        tuple(
+            Ended(_id(one.get("containerID")), times.known(one.get("finishedAt")))
+            for one in ended
+            if one.get("reason") == _OOM_KILLED
+        ),
+    )
+
+
+def _id(told: Any) -> str:
+    return text(told).rpartition("://")[2]
 
 
 def _port(spec: Mapping[str, Any]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from krm.collector.facts import NodeFacts, PodFacts, node_facts, pod_facts
 from krm.collector.known import Known
@@ -119,6 +119,24 @@ class World:
     def facts_of(self, node: str) -> List[PodFacts]:
         """Of the pods of one node."""
         return [facts for facts in self.facts() if facts.node == node]
+
+    def had_by(self, node: str) -> List[PodFacts]:
+        """Of the pods of one node, those that have ended too."""
+        found = []
+        for known in self.pods:
+            with known.lock:
+                found += [kept.facts for kept in known.objects.values() if kept.facts.node == node]
+        return found
+
+    def killed(self, pods: Iterable[Tuple[str, str]]) -> List[PodFacts]:
+        """Of these pods (namespace, name) those of which a container ended for want of memory."""
+        found = []
+        for namespace, name in pods:
+            for known in self.pods:
+                kept = known.objects.get(f"{namespace}/{name}") if known.keys.namespace in ("", namespace) else None
+                if kept is not None and any(one.killed for one in kept.facts.containers):
+                    found.append(kept.facts)
+        return found
 
     def addresses(self) -> FrozenSet[str]:
         """The addresses of all nodes."""

@@ -16,7 +16,8 @@ a aggregator, s streamer, v verifier, R every reader.
     K garbage          set     a       a        incarnations to remove
     K delays           stream  a       c        points of the stream delay                  (field d)
     krm:{CLUSTER}:meta hash    a       R        name: the cluster's real name; kind/KIND: when last announced
-    krm:{CLUSTER}:latest:...   c       R        the newest measurements (krm.store.latest); c the collector
+    krm:{CLUSTER}:latest:...   c       R        the newest measurements (krm.store.latest), processes and
+                                               OOM kills (krm.store.latest_seen); c the collector
 
 The namespace '' (cluster-scoped objects) is written `_`, which no namespace can be called.
 """
@@ -43,7 +44,7 @@ def meta_key(cluster: str) -> str:
 
 
 def latest_key(cluster: str, part: str) -> str:
-    """One hash of the newest measurements: `collector`, `nodes`, `ns:NAMESPACE`."""
+    """One hash of what the collector writes: `collector`, `nodes`, `ns:NAMESPACE`, `processes`, `kills`."""
     return "krm:{%s}:latest:%s" % (slug(cluster), part)
 
 

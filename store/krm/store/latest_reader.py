@@ -95,18 +95,24 @@ class LatestReader:
             return self._link.transaction(commands)
 
     def _beat(self, flat: Any, stamp: Any) -> Beat:
-        fields = pairs(flat)
-        now = seconds(stamp)
-        try:
-            holder = fields.get(b"holder", b"").decode()
-            beat, turn = float(fields.get(b"beat", b"0")), int(fields.get(b"turn", b"0"))
-            names = tuple(msgpack.unpackb(fields[b"namespaces"])) if b"namespaces" in fields else ()
-        except (ValueError, TypeError) as error:
-            raise Corrupt(f"the collector's fields are not what krm wrote: {type(error).__name__}") from None
-        self._namespaces = names
-        if b"state" not in fields:
-            return Beat(None, names, now)
-        return Beat(unpack_state(fields[b"state"], holder, beat, turn), names, now)
+        beat = beat_of(flat, stamp)
+        self._namespaces = beat.namespaces
+        return beat
+
+
+def beat_of(flat: Any, stamp: Any) -> Beat:
+    """`flat`: the fields of the collector's hash; `stamp`: Redis' TIME. Raises Corrupt."""
+    fields = pairs(flat)
+    now = seconds(stamp)
+    try:
+        holder = fields.get(b"holder", b"").decode()
+        beat, turn = float(fields.get(b"beat", b"0")), int(fields.get(b"turn", b"0"))
+        names = tuple(msgpack.unpackb(fields[b"namespaces"])) if b"namespaces" in fields else ()
+    except (ValueError, TypeError) as error:
+        raise Corrupt(f"the collector's fields are not what krm wrote: {type(error).__name__}") from None
+    if b"state" not in fields:
+        return Beat(None, names, now)
+    return Beat(unpack_state(fields[b"state"], holder, beat, turn), names, now)
 
 
 def unpacked(packed: Packed) -> Latest:

@@ -16,6 +16,7 @@ from krm.store.connect import Command, Database, Word, seconds
 from krm.store.errors import Fenced, StoreError, of_abort, raise_errors
 from krm.store.keys import latest_key
 from krm.store.latest import CollectorState, Measured, pack_measured, pack_state
+from krm.store.latest_seen import KILLS, PROCESSES
 from redis import exceptions
 
 # Seconds without a beat after which another collector takes over: two turns of the slowest default and a bit.
@@ -29,6 +30,8 @@ class Turn(NamedTuple):
     namespaces: Mapping[str, Sequence[Measured]]
     nodes: Mapping[str, Sequence[Measured]]  # by name, '' = the cluster
     state: CollectorState
+    processes: Mapping[str, bytes] = {}  # node -> packed (krm.store.latest_seen)
+    kills: Mapping[str, bytes] = {}  # alike
 
 
 class LatestWriter:
@@ -43,7 +46,7 @@ class LatestWriter:
         self._turn = 0
         self._seen: Tuple[Any, ...] = ()  # holder, beat of another, and since when they are the same
         self._since = 0.0
-        self._left: Dict[str, Dict[str, bytes]] = {}  # what rests in Redis, by key; {} = not known
+        self._left: Mapping[str, Mapping[str, bytes]] = {}  # what rests in Redis, by key; {} = not known
 
     @property
     def holds(self) -> bool:
@@ -84,7 +87,7 @@ class LatestWriter:
         if not self._holds or holder not in (None, self._me.encode()):
             self._holds = False
             raise Fenced(f"{place}: another collector writes the measurements of {self._cluster}")
-        wanted = {
+        wanted: Dict[str, Mapping[str, bytes]] = {
             latest_key(self._cluster, f"ns:{space}"): {
                 **turn.pods.get(space, {}),
                 "": pack_measured(turn.namespaces.get(space, ())),
@@ -94,6 +97,8 @@ class LatestWriter:
         wanted[latest_key(self._cluster, "nodes")] = {
             name: pack_measured(measured) for name, measured in turn.nodes.items()
         }
+        wanted[latest_key(self._cluster, PROCESSES)] = turn.processes
+        wanted[latest_key(self._cluster, KILLS)] = turn.kills
         if _number(former) != self._turn:
             self._left = {}  # Redis came back as it was earlier: what rests there is not what was left
         commands = self._differences(wanted) if self._left else self._anew(wanted, namespaces)

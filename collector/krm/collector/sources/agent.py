@@ -59,9 +59,11 @@ _AT_LEVEL = {
 }
 
 
-class _Owner(NamedTuple):
+class Owner(NamedTuple):
+    """Whose a container, or a process, is."""
+
     pod: PodFacts
-    container: str
+    container: str  # '' = the pod's own, as a sandbox
 
 
 def agent_targets(pods: Iterable[PodFacts], namespace: str) -> Dict[str, Target]:
@@ -98,25 +100,16 @@ class Agents:
 
 def samples_of(raw: bytes, node: str, pods: Iterable[PodFacts], now: float) -> List[Sample]:
     """`pods`: those of the node. `now`: Unix seconds. Raises NoData where the document is none of this node."""
-    page = decoded(raw)
-    if not isinstance(page, dict):
-        raise NoData("what its agent serves is no JSON object")
-    if page.get("version") != VERSION:
-        raise NoData("its agent speaks version %.20r: this krm reads version %d" % (page.get("version"), VERSION))
-    if page.get("node") != node:
-        raise NoData("its agent calls itself that of node %.80r" % (page.get("node"),))
-    at = _moment(page.get("time"), now)
-    if at is None:
-        raise NoData("its agent's document has no time, or one that is a day ahead")
+    page, at = document(raw, node, now)
     containers = rows(page.get("containers"))
     if len(containers) > MAX_CONTAINERS:
         raise NoData(f"its agent tells of {len(containers)} containers: at most {MAX_CONTAINERS} are read")
     samples = _samples(Subject(node=node), mapping(page.get("node_figures")), at, now)
-    owners = _owners(pods)
+    owners = owners_of(pods)
     seen = set()
     for container in sorted(containers, key=lambda one: text(one.get("id")) not in owners):
-        owner = _owner(container, owners)
-        if owner is None:
+        owner = owner_of(text(container.get("id")), container, owners)
+        if owner is None or not owner.container:
             continue
         pod = owner.pod
         subject = Subject(pod.namespace, pod.name, pod.uid, owner.container, node)
@@ -128,42 +121,66 @@ def samples_of(raw: bytes, node: str, pods: Iterable[PodFacts], now: float) -> L
     return samples
 
 
-def _owners(pods: Iterable[PodFacts]) -> Dict[str, _Owner]:
-    """Container's id, and pod's uid and container's name -> whose it is."""
-    owners: Dict[str, _Owner] = {}
+def document(raw: bytes, node: str, now: float) -> Tuple[Mapping[str, Any], float]:
+    """What an agent serves, and its moment in Unix seconds. Raises NoData where it is none of this node."""
+    page = decoded(raw)
+    if not isinstance(page, dict):
+        raise NoData("what its agent serves is no JSON object")
+    if page.get("version") != VERSION:
+        raise NoData("its agent speaks version %.20r: this krm reads version %d" % (page.get("version"), VERSION))
+    if page.get("node") != node:
+        raise NoData("its agent calls itself that of node %.80r" % (page.get("node"),))
+    at = moment(page.get("time"), now)
+    if at is None:
+        raise NoData("its agent's document has no time, or one that is a day ahead")
+    return page, at
+
+
+def owners_of(pods: Iterable[PodFacts], former: bool = False) -> Dict[str, Owner]:
+    """Container's id, pod's uid and container's name, and pod's uid alone -> whose it is.
+
+    `former`: containers whose place another instance has taken, too.
+    """
+    owners: Dict[str, Owner] = {}
     for pod in pods:
+        uids = (pod.uid, pod.static) if pod.static else (pod.uid,)
+        owners.update((f"{uid}/", Owner(pod, "")) for uid in uids)
         for one in pod.containers:
-            owner = _Owner(pod, one.name)
-            owners[f"{pod.uid}/{one.name}"] = owner
-            if one.id:
-                owners[one.id] = owner
+            owner = Owner(pod, one.name)
+            owners.update((f"{uid}/{one.name}", owner) for uid in uids)
+            ids = (one.former, one.id) if former else (one.id,)
+            owners.update((container_id, owner) for container_id in ids if container_id)
     return owners
 
 
-def _owner(container: Mapping[str, Any], owners: Mapping[str, _Owner]) -> Optional[_Owner]:
-    by_id = owners.get(text(container.get("id")))
-    return by_id or owners.get(f"{text(container.get('pod_uid'))}/{text(container.get('container'))}")
+def owner_of(container_id: str, row: Mapping[str, Any], owners: Mapping[str, Owner]) -> Optional[Owner]:
+    """Whose a row of a document is; without a container's name where it is of the pod alone, as its sandbox."""
+    by_id = owners.get(container_id) if container_id else None
+    if by_id is not None:
+        return by_id
+    uid, name = text(row.get("pod_uid")), text(row.get("container"))
+    return (owners.get(f"{uid}/{name}") or owners.get(f"{uid}/")) if uid else None
 
 
 def _samples(subject: Subject, figures: Mapping[str, Any], at: float, now: float) -> List[Sample]:
     values: Dict[str, float] = {}
     for name, (metric, scale) in _AT_LEVEL[subject.level].items():
-        figure = _number(figures.get(name))
+        figure = number(figures.get(name))
         if figure is not None:
             values[metric] = figure / scale
-    own = _moment(figures["at"], now) if "at" in figures else at
-    started = _moment(figures.get("started"), now)
+    own = moment(figures["at"], now) if "at" in figures else at
+    started = moment(figures.get("started"), now)
     return [] if own is None else joined(subject, [(own, values)], SOURCE, started)
 
 
-def _number(value: Any) -> Optional[float]:
+def number(value: Any) -> Optional[float]:
     """A figure; None for null, what is absent and what is none: `max` is no limit and no number."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= _MAX_FIGURE:
         return None
     return float(value)
 
 
-def _moment(value: Any, now: float) -> Optional[float]:
+def moment(value: Any, now: float) -> Optional[float]:
     """Unix seconds."""
-    moment = _number(value)
-    return moment if moment and math.isfinite(moment) and moment <= now + AHEAD else None
+    found = number(value)
+    return found if found and math.isfinite(found) and found <= now + AHEAD else None

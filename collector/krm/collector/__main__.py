@@ -18,6 +18,7 @@ from krm.collector import certificate
 from krm.collector.endpoint import Server
 from krm.collector.loop import Collector, Endpoint, ease_garbage_collection
 from krm.collector.recording import Recording
+from krm.collector.seeing import Seeing
 from krm.collector.sources import dcgm
 from krm.collector.sources.annotated import Reach
 from krm.collector.sourcing import SOURCES, Asked, rounds
@@ -39,6 +40,7 @@ from krm.store.history.local import LocalHistory
 from krm.store.history.outlets import Outward, Several, otlp, remote_write
 from krm.store.history.place import is_remote
 from krm.store.history.summing import Summing
+from krm.store.latest_seen_reader import kills_left
 from krm.store.latest_writer import LatestWriter
 
 NO_HISTORY = "none"
@@ -65,6 +67,7 @@ class Settings(Credentials, Process):
         parse_sources,
     )
     every: float = setting(4.0, "Seconds between two looks at a /metrics/resource or an agent.", parse_duration)
+    processes_every: float = setting(10.0, "Seconds between two looks at an agent's processes.", parse_duration)
     whole_every: float = setting(15.0, "Seconds between two looks at everything else.", parse_duration)
     kubelet_ca: str = setting("", "CAs of the kubelets' certificates, PEM; without one the cluster's own CA.")
     kubelet_insecure: bool = setting(
@@ -109,7 +112,7 @@ def build(settings: Settings, database: Database) -> List[Maker]:
         settings.sources, settings.every, settings.whole_every, settings.kubelet_ca, settings.kubelet_insecure,
         Reach(settings.scrape_loopback, settings.scrape_host_network), settings.dcgm_namespaces,
         settings.agent_namespace, settings.agent_ca,
-        read_value(settings.agent_token_file) if settings.agent_token_file else "",
+        read_value(settings.agent_token_file) if settings.agent_token_file else "", settings.processes_every,
     )  # fmt: skip
     return [("measurements", lambda stop: Keeping(settings, database, cluster, asked, token, stop))]
 
@@ -146,12 +149,15 @@ class Keeping:
                 Endpoint("", "") if self._server is None else Endpoint(self._server.address, self._server.digest)
             )
             world = World(database, settings.cluster, settings.namespaces, stop)
-            jobs = rounds(asked, cluster, world).jobs
+            found = rounds(asked, cluster, world)
+            seeing = Seeing(
+                world, found.pages, lambda: kills_left(database, settings.cluster), asked.agent_namespace
+            )
             writer = LatestWriter(database, settings.cluster)
             # Dashboards of a database elsewhere ask for pods as they were written.
             pods_too = bool(recorders) and not isinstance(self._history, LocalHistory)
             self._loop = Collector(
-                world, jobs, writer, self._recording, served, settings.every, stop, pods_too, streamed
+                world, found.jobs, writer, self._recording, served, settings.every, stop, pods_too, streamed, seeing
             )
         except BaseException:
             self._close()

@@ -11,6 +11,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
 from krm.collector.newest import Newest
 from krm.collector.picture import Picture
 from krm.collector.schedule import Job, Name, Outcome, Schedule
+from krm.collector.seeing import Seeing, Told
 from krm.collector.streamed import Streamed
 from krm.collector.world import World
 from krm.model.measures import Sample
@@ -56,6 +57,7 @@ class Collector:
         stop: threading.Event,
         pods_too: bool = False,
         streamed: Optional[Streamed] = None,
+        seeing: Optional[Seeing] = None,
     ) -> None:
         """`jobs`: whom to ask in this world. `every`: seconds between two answers of the quickest source.
 
@@ -64,7 +66,8 @@ class Collector:
         self._pods_too = pods_too
         self._world, self._jobs, self._writer, self._recorder = world, jobs, writer, recorder
         self._endpoint, self._every, self._stop = endpoint, every, stop
-        self._streamed = streamed
+        self._streamed, self._seeing = streamed, seeing
+        self._seen: Optional[Told] = None
         self._newest = Newest()
         self._picture = Picture(world, self._newest)
         self._rates: Dict[str, Rates] = {}
@@ -101,6 +104,7 @@ class Collector:
             "krm_collector_silent_targets": float(self._newest.silent),
             "krm_collector_samples_total": float(self._samples),
             "krm_collector_turn_seconds": self._seconds,
+            "krm_collector_oom_kills": None if self._seeing is None else float(self._seeing.kills),
         }
 
     def _turn(self, now: float) -> None:
@@ -108,12 +112,21 @@ class Collector:
             self._schedule.want({})
             self._schedule.drain()
             self._rates.clear()  # another one counts on: what it counts is not to be counted once more
+            if self._seeing is not None:
+                self._seeing.forget()
             return
+        if self._seeing is not None:
+            self._seeing.begin(now)
         jobs = self._jobs(self._world)
         self._schedule.want(jobs)
-        fresh = self._newest.take(self._rated(self._schedule.drain(), now))
+        outcomes = self._schedule.drain()
+        if self._seeing is not None:
+            outcomes = self._seeing.take(outcomes, now)
+        fresh = self._newest.take(self._rated(outcomes, now))
         self._newest.keep(jobs, now)
-        self._picture.update(now)
+        changed = self._picture.update(now)
+        if self._seeing is not None:
+            self._seen = self._seeing.turn(jobs, changed, now)
         fenced = False
         try:
             self._writer.write(self._told())
@@ -161,9 +174,13 @@ class Collector:
             sources={**self._newest.sources(), **problems},
             history=tuple(self._recorder.health()) if self._recorder is not None else ("no history is kept",),
             nodes=picture.covers,
+            agents=None if self._seen is None else self._seen.agents,
         )
         packed = {space: dict(pods) for space, pods in picture.packed.items()}
-        return Turn(packed, picture.namespaces, {**nodes, "": picture.cluster}, state)
+        turn = Turn(packed, picture.namespaces, {**nodes, "": picture.cluster}, state)
+        if self._seen is None:
+            return turn
+        return turn._replace(processes=self._seen.processes, kills=self._seen.kills)
 
     def _tell(self, problem: str) -> None:
         """A line where something begins or ends, not each turn."""

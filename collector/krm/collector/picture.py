@@ -26,11 +26,13 @@ class Picture:
         self.cluster: Tuple[Measured, ...] = ()
         self.covers = Covers(0, 0, "nodes")
 
-    def update(self, now: float) -> None:
-        """Takes in what changed since the last call. `now`: Unix seconds."""
-        for pod in self._world.changed_pods() | self._newest.clean():
+    def update(self, now: float) -> Set[PodName]:
+        """Takes in what changed since the last call: pods that came, changed or went. `now`: Unix seconds."""
+        changed = self._world.changed_pods()
+        for pod in changed | self._newest.clean():
             self._pod(pod, now)
         self._sums(now)
+        return changed
 
     def recorded(self, fresh: Iterable[Sample]) -> List[Sample]:
         """Of samples that are new, what counts: one source a metric, of pods and nodes that are there."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, NamedTuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
 
 from krm.collector.schedule import Job, Name
 from krm.collector.source import Source, Target
+from krm.collector.sources.agent_seen import AgentPages, KillPage, ProcessPage
 from krm.collector.world import World
 
 
@@ -17,11 +18,21 @@ class Round(NamedTuple):
     every: float
 
 
+class Pages(NamedTuple):
+    """What agents tell beside numbers, and how often each is asked, in seconds."""
+
+    processes: AgentPages[ProcessPage]
+    processes_every: float
+    kills: AgentPages[KillPage]
+    kills_every: float
+
+
 class Rounds:
     """The sources that are switched on."""
 
-    def __init__(self, rounds: List[Round]) -> None:
-        self._rounds = rounds
+    def __init__(self, rounds: List[Round], pages: Optional[Pages] = None) -> None:
+        """`pages`: those of `rounds` that read what agents tell beside numbers; None = agents are not asked."""
+        self._rounds, self.pages = rounds, pages
 
     def jobs(self, world: World) -> Dict[Name, Job]:
         """Whom to ask in this world."""

@@ -8,10 +8,11 @@ from krm.cluster import endpoints
 from krm.cluster.endpoints import Endpoints, Identity, Trust
 from krm.cluster.requests import Cluster
 from krm.collector import targets
-from krm.collector.rounds import Round, Rounds
+from krm.collector.rounds import Pages, Round, Rounds
 from krm.collector.source import Target
-from krm.collector.sources import dcgm
+from krm.collector.sources import agent_seen, dcgm
 from krm.collector.sources.agent import Agents, agent_targets
+from krm.collector.sources.agent_seen import AgentPages
 from krm.collector.sources.annotated import Reach, scrape_targets
 from krm.collector.sources.cadvisor import Cadvisor
 from krm.collector.sources.dcgm import Gpus, exporters
@@ -49,6 +50,7 @@ class Asked(NamedTuple):
     agent_namespace: str = "krm"
     agent_ca: str = ""
     agent_token: str = ""
+    processes_every: float = 10.0
 
 
 def rounds(asked: Asked, cluster: Cluster, world: World) -> Rounds:
@@ -73,16 +75,27 @@ def rounds(asked: Asked, cluster: Cluster, world: World) -> Rounds:
         elif name == DCGM:
             gpus = Gpus(world.look, pods, world.addresses, asked.reach, asked.dcgm_namespaces)
             found.append(Round(gpus, lambda world: exporters(world.facts()), asked.whole_every))
-        elif name == AGENT and asked.agent_token:
-            found.append(_agents(asked, world))
-    return Rounds(found)
-
-
-def _agents(asked: Asked, world: World) -> Round:
-    token = asked.agent_token
-    door = Endpoints(Trust(asked.agent_ca), Identity(lambda _: f"Bearer {token}"))
+    if AGENT not in asked.names or not asked.agent_token:
+        return Rounds(found)
+    door = Endpoints(Trust(asked.agent_ca), Identity(lambda _: f"Bearer {asked.agent_token}"))
     agents = Agents(door, world.look, world.facts_of, world.addresses, asked.reach)
-    return Round(agents, lambda world: agent_targets(world.facts(), asked.agent_namespace), asked.every)
+    of_pods = (door, world.look, world.had_by, world.addresses, asked.reach)
+    pages = Pages(
+        AgentPages(agent_seen.PROCESSES, agent_seen.PROCESSES_PATH, agent_seen.processes_of, *of_pods),
+        asked.processes_every,
+        AgentPages(agent_seen.KILLS, agent_seen.KILLS_PATH, agent_seen.kills_of, *of_pods),
+        asked.every,
+    )
+
+    def nodes(world: World) -> Dict[str, Target]:
+        return agent_targets(world.facts(), asked.agent_namespace)
+
+    found += [
+        Round(agents, nodes, asked.every),
+        Round(pages.processes, nodes, pages.processes_every),
+        Round(pages.kills, nodes, pages.kills_every),
+    ]
+    return Rounds(found, pages)
 
 
 def _kubelets(world: World) -> Dict[str, Target]:

@@ -66,6 +66,7 @@ class CollectorState(NamedTuple):
     holder: str = ""  # a UUID of the process that holds the lease, '' = nobody
     beat: float = 0.0  # Unix seconds by Redis' clock
     turn: int = 0  # counts up with every turn written: a reader reads anew when it changed
+    agents: Optional[Covers] = None  # nodes whose processes an agent tells; None = it is not known
 
 
 class Latest(NamedTuple):
@@ -121,6 +122,7 @@ def pack_state(state: CollectorState) -> bytes:
             dict(state.sources),
             list(state.history),
             list(state.nodes),
+            None if state.agents is None else list(state.agents),
         ]
     )
     return packed
@@ -129,7 +131,8 @@ def pack_state(state: CollectorState) -> bytes:
 def unpack_state(packed: bytes, holder: str, beat: float, turn: int) -> CollectorState:
     """Raises Corrupt."""
     try:
-        address, certificate, every, silences, sources, history, nodes = _unpacked(packed)
+        address, certificate, every, silences, sources, history, nodes, *more = _unpacked(packed)
+        agents = more[0] if more else None  # an older collector tells of none
         return CollectorState(
             address,
             certificate,
@@ -141,6 +144,7 @@ def unpack_state(packed: bytes, holder: str, beat: float, turn: int) -> Collecto
             holder,
             beat,
             turn,
+            None if agents is None else Covers(*agents),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Corrupt(f"the collector's state is not what krm wrote: {type(error).__name__}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 
 from krm.store.connect import Command, Database
-from krm.store.errors import Corrupt, Unanswered
+from krm.store.errors import Corrupt, Rejected, Unanswered
 from krm.store.keys import latest_key
 from krm.store.latest import CollectorState
 from krm.store.latest_reader import beat_of
@@ -69,14 +69,30 @@ class SeenReader:
         beat = beat_of(flat, stamp)
         if node:
             return ({} if found is None else {node: found}), beat.collector, beat.now
-        named = {name.decode("utf-8", "replace"): value for name, value in pairs(found).items()}
-        return named, beat.collector, beat.now
+        return _named(found), beat.collector, beat.now
 
     def _transaction(self, commands: List[Command]) -> List[Any]:
         try:
             return self._link.transaction(commands)
         except Unanswered:  # the server closed the idle socket
             return self._link.transaction(commands)
+
+
+def kills_left(database: Database, cluster: str) -> Tuple[NodeKills, ...]:
+    """The kills that a collector left, for the next one: what rotted, it does without. Raises StoreError."""
+    key = latest_key(cluster, KILLS)
+    link = database.link(key)
+    try:
+        fields = _named(link.call("HGETALL", key))
+    except Rejected:  # no hash stands there: the first write replaces it
+        return ()
+    finally:
+        link.close()
+    return _unpacked(fields, unpack_kills)[0]
+
+
+def _named(flat: Any) -> Dict[str, bytes]:
+    return {name.decode("utf-8", "replace"): value for name, value in pairs(flat).items()}
 
 
 def _unpacked(fields: Dict[str, bytes], unpack: Callable[[str, bytes], T]) -> Tuple[Tuple[T, ...], Tuple[str, ...]]:

@@ -32,8 +32,8 @@ def counter(value: float, at: float, started: Optional[float] = 1.0, subject: Su
     return [Sample(subject, at, {"oom/kills": value, "memory/rss": 1.0}, "kubelet/cadvisor", 0.0, started)]
 
 
-def pod(finished: str, container_id: str = "containerd://9f86", phase: str = "Running", node: str = "n1") -> PodFacts:
-    ended = {"terminated": {"reason": "OOMKilled", "finishedAt": finished, "containerID": container_id}}
+def pod(finished: str, phase: str = "Running", node: str = "n1") -> PodFacts:
+    ended = {"terminated": {"reason": "OOMKilled", "finishedAt": finished, "containerID": "containerd://9f86"}}
     return pod_facts(
         {
             "metadata": {"namespace": "shop", "name": "web-0", "uid": "u1"},

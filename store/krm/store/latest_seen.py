@@ -21,6 +21,7 @@ PROCESSES, KILLS = "processes", "kills"  # parts of the key
 # Bytes of one node's row, packed and unpacked: 20,000 processes with commands of 200 bytes are below it.
 MAX_PACKED, MAX_UNPACKED = 4 * 1024 * 1024, 32 * 1024 * 1024
 MAX_KILLS = 200  # of a node, the newest
+LEDGER_FORMAT = 1  # another one where krm.model.kill_ledger.Mark or Evidence become others
 # What is known of a node: it was read; its agent does not answer; there is none.
 READ, SILENT, NO_AGENT = "read", "silent", "no agent"
 
@@ -102,7 +103,7 @@ def pack_kills(one: NodeKills, ledger: Ledger) -> bytes:
     """The newest MAX_KILLS of the ledger, whatever `one` has of them; and the ledger itself."""
     rows = [[*kill[:-1], [list(moment) for moment in kill.before]] for kill in ledger.kills[-MAX_KILLS:]]
     marks = [[mark.key, mark.rank, _evidence(mark.said), mark.witnesses] for mark in ledger.marks.values()]
-    whole = msgpack.packb([marks, sorted(ledger.named), ledger.floor])
+    whole = msgpack.packb([LEDGER_FORMAT, marks, sorted(ledger.named), ledger.floor])
     return _packed([one.state, one.why, rows, ledger.dropped, one.missing, whole])
 
 
@@ -120,8 +121,13 @@ def ledger_of(one: NodeKills) -> Ledger:
     """As the collector that wrote it had it. Raises Corrupt."""
 
     def made() -> Ledger:
-        rows, named, floor = msgpack.unpackb(one.ledger)
-        marks = [Mark(key, rank, _said(said), tuple(witnesses)) for key, rank, said, witnesses in rows]
+        form, rows, named, floor = msgpack.unpackb(one.ledger)
+        if form != LEDGER_FORMAT:
+            raise ValueError("another format")
+        marks = [
+            Mark(key, (first, second), _said(said), tuple(witnesses))
+            for key, (first, second), said, witnesses in rows
+        ]
         return Ledger(one.kills, one.dropped, {mark.key: mark for mark in marks}, frozenset(named), floor)
 
     return _read(f"the ledger of kills of node {one.node}", made)

@@ -30,7 +30,7 @@ KEEP = 24 * 3600.0  # seconds
 AHEAD = 60.0  # seconds: what is told of a moment that far after now came from a clock that was wrong
 # In this order marks are paired: who knows most of a kill comes first. What an agent told is all of its witnesses'.
 _AGENT = "agent"
-_RANKS = (_AGENT, KERNEL_LOG, CGROUP, CRI, DOCKER, STATUS, KUBELET)
+_RANKS = (_AGENT, KERNEL_LOG, CGROUP, KUBELET, CRI, DOCKER, STATUS)
 _SEE_ALL = (_AGENT, KERNEL_LOG, CGROUP)  # with the node's counter they miss no kill while the agent runs
 _ENDS = (CRI, DOCKER, STATUS)  # who tells of a container's end, and not of a process'
 
@@ -156,12 +156,9 @@ class _Group:
             return not (
                 self.container_id or self.pod_uid or self.pod or said.container_id or said.pod_uid or said.pod
             )
-        pairs = (
-            (self.container_id, said.container_id),
-            (self.pod_uid, said.pod_uid),
-            (self.pod, _pod(said)),
-            (self.name, said.container),
-        )
+        if self.container_id and said.container_id:  # a static pod has one uid for the API, and another on the node
+            return self.container_id == said.container_id
+        pairs = ((self.pod_uid, said.pod_uid), (self.pod, _pod(said)), (self.name, said.container))
         return all(mine == other or not mine or not other for mine, other in pairs)
 
     def gap(self, mark: Mark) -> float:
@@ -249,7 +246,9 @@ def _end(mark: Mark, groups: List[_Group]) -> None:
     can = [group for group in groups if group.may_be(mark) and group.after <= at + SLACK]
     near = [group for group in can if group.at >= at - SLACK]
     if near:
-        max(near, key=lambda group: (bool(group.container_id), group.at)).join(mark, mark.said.container_ended)
+        # Whose moment is known is nearer than one that may have been then.
+        best = max(near, key=lambda group: (bool(group.container_id), group.at - group.after <= SLACK, group.at))
+        best.join(mark, mark.said.container_ended)
         return
     # It was told of an earlier kill.
     own = [group for group in can if group.container_id and group.container_id == mark.said.container_id]

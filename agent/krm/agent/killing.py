@@ -1,0 +1,90 @@
+"""All that a node's agent knows of OOM kills: its witnesses asked each turn, and one ledger of what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Mapping, NamedTuple, Sequence, Tuple
+
+from krm.agent.before import Before
+from krm.agent.figures import Figures
+from krm.agent.kmsg import NOT_ASKED, KernelLog
+from krm.agent.seen import Cgroup, Missing, Named, Process
+from krm.agent.witnesses import Counters
+from krm.model.kill_ledger import Ledger
+from krm.model.kills import CGROUP, Evidence, Kill
+
+
+class Looked(NamedTuple):
+    """What a turn read before it asks for kills."""
+
+    now: float  # Unix seconds
+    clock: float  # CLOCK_MONOTONIC at the same moment, seconds
+    version: str  # of cgroups
+    cgroups: Sequence[Cgroup]
+    node: Figures
+    named: Mapping[str, Named] = {}  # container id -> whose
+    processes: Sequence[Process] = ()  # as they were last looked at
+    ended: Sequence[Evidence] = ()  # what the runtime's API says
+
+
+class Kills:
+    """The ledger of one node. `kernel_log`: path of /dev/kmsg; "" = it is not read."""
+
+    def __init__(self, node: str, procfs: Path, kernel_log: str) -> None:
+        self._log = KernelLog(kernel_log, node, _boot(procfs)) if kernel_log else None
+        self._counters, self._before = Counters(node), Before()
+        self._ledger = Ledger()
+
+    def turn(self, looked: Looked) -> Tuple[Tuple[Kill, ...], List[Missing]]:
+        """All kills that are known, the oldest first. The log is read after the cgroups: so who counted a kill has
+        not seen it before the log had it."""
+        told = self._counters.turn(looked.version, looked.cgroups, looked.node, looked.now)
+        missing = [NOT_ASKED]
+        if self._log is not None:
+            logged, missing = self._log.turn(looked.now, looked.clock)
+            told += _placed(logged, looked.processes)
+        told += looked.ended
+        self._before.turn(looked.cgroups, looked.node, looked.now)
+        self._ledger = self._ledger.add([self._whole(one, looked.named) for one in told], looked.now)
+        return self._ledger.kills, missing
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+
+    def _whole(self, told: Evidence, named: Mapping[str, Named]) -> Evidence:
+        """With names and the minute before."""
+        # A counter was read after the kill: what was read with it is no moment before.
+        before = self._before.of(told.container_id, told.after if told.witness == CGROUP else told.at)
+        owner = named.get(told.container_id)
+        if owner is None or told.pod:
+            return told._replace(before=before)
+        return told._replace(
+            before=before,
+            namespace=owner.namespace,
+            pod=owner.pod,
+            container=owner.container,
+            pod_uid=told.pod_uid or owner.pod_uid,
+        )
+
+
+def _placed(logged: List[Evidence], processes: Sequence[Process]) -> List[Evidence]:
+    """Of a kill that the log tells without a cgroup, where the process was when it was last looked at."""
+    if all(told.cgroup for told in logged):
+        return logged
+    known = {(one.pid, one.name): one for one in processes}
+    found: List[Evidence] = []
+    for told in logged:
+        process = None if told.cgroup or told.pid is None else known.get((told.pid, told.process))
+        if process is not None:
+            told = told._replace(cgroup=process.cgroup, container_id=process.container_id, pod_uid=process.pod_uid)
+        found.append(told)
+    return found
+
+
+def _boot(procfs: Path) -> str:
+    """What names this boot; "" where it cannot be read."""
+    try:
+        return (procfs / "sys/kernel/random/boot_id").read_text(encoding="ascii", errors="replace")[:64]
+    except OSError:
+        return ""

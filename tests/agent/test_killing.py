@@ -1,0 +1,89 @@
+"""A turn's witnesses end in one ledger: named, with the minute before, each kill once."""
+
+from pathlib import Path
+from typing import Any, List, Tuple
+
+import pytest
+from krm.agent import killing
+from krm.agent.hierarchy import V1
+from krm.agent.killing import Kills, Looked
+from krm.agent.seen import CONTAINER, Cgroup, Missing, Named, Place, Process
+from krm.model.kills import CGROUP, CRI, KERNEL_LOG, Evidence
+
+A = "a" * 64
+UID = "5f0c5e9c-6c8e-4a57-9d0e-2f6f6f3c1a11"
+PATH = f"/kubepods/pod{UID}/{A}"
+NOW = 1_800_000_000.0
+NAMED = {A: Named("shop", "web-0", "web", UID)}
+
+
+def looked(at: float, kills: int, **more: Any) -> Looked:
+    cgroup = Cgroup(Place(CONTAINER, PATH, pod_uid=UID, container_id=A), at, None, {"oom_kills": kills, "pids": 2})
+    return Looked(at, at - NOW + 5000, V1, [cgroup], {"oom_kills": 40 + kills}, NAMED)._replace(**more)
+
+
+class Log:
+    """In place of the kernel's."""
+
+    told: List[Evidence] = []
+
+    def __init__(self, path: str, node: str, boot: str) -> None:
+        assert (path, node, boot) == ("/dev/kmsg", "n1", "7e57\n")
+
+    def turn(self, now: float, clock: float) -> Tuple[List[Evidence], List[Missing]]:
+        return [one for one in self.told if now - 10 < one.at <= now], []
+
+
+@pytest.fixture
+def kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kills:
+    boot = tmp_path / "sys/kernel/random/boot_id"
+    boot.parent.mkdir(parents=True)
+    boot.write_text("7e57\n")
+    monkeypatch.setattr(killing, "KernelLog", Log)
+    return Kills("n1", tmp_path, "/dev/kmsg")
+
+
+def logged(at: float, **more: Any) -> Evidence:
+    return Evidence(KERNEL_LOG, "n1", at, at, pid=7, process="eater", key="b.1")._replace(**more)
+
+
+def test_three_counts_and_a_line_are_one_kill_with_names_and_the_minute_before(
+    kills: Kills, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Log, "told", [logged(NOW + 14, container_id=A, pod_uid=UID, cgroup=PATH)])
+    assert kills.turn(looked(NOW, 3)) == ((), [])
+    kills.turn(looked(NOW + 10, 3))
+    (kill,), missing = kills.turn(looked(NOW + 20, 4))
+    assert missing == []
+    assert (kill.id, kill.namespace, kill.pod, kill.container) == ("n1/b.1", "shop", "web-0", "web")
+    assert (kill.witnesses, kill.pid, kill.at) == ((KERNEL_LOG, CGROUP), 7, NOW + 14)
+    assert [moment.at for moment in kill.before] == [NOW, NOW + 10]
+    ended = Evidence(CRI, "n1", NOW + 14.2, NOW, container_id=A, pod_uid=UID, container_ended=True)
+    (kill,), _ = kills.turn(looked(NOW + 30, 4, ended=[ended]))
+    assert (kill.id, kill.witnesses, kill.container_ended) == ("n1/b.1", (KERNEL_LOG, CGROUP, CRI), True)
+    assert [moment.at for moment in kill.before] == [NOW, NOW + 10]
+
+
+def test_a_childs_kill_leaves_its_container_running(kills: Kills, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Log, "told", [])
+    kills.turn(looked(NOW, 3))
+    (kill,), _ = kills.turn(looked(NOW + 10, 4))
+    assert (kill.container_ended, kill.pid, kill.witnesses) == (None, None, (CGROUP,))
+    assert [moment.at for moment in kill.before] == [NOW], "what was read with the counter was read after the kill"
+    (kill,), _ = kills.turn(looked(NOW + 20, 4))
+    assert kill.container_ended is False
+
+
+def test_a_line_without_a_cgroup_is_of_where_the_process_was(kills: Kills, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(7, 1, 1, "eater", "R", 1, 4096, 0, NOW, None, cgroup=PATH, container_id=A, pod_uid=UID)
+    monkeypatch.setattr(Log, "told", [logged(NOW + 5)])
+    (kill,), _ = kills.turn(looked(NOW + 6, 0, processes=[process]))
+    assert (kill.container_id, kill.pod) == (A, "web-0")
+    monkeypatch.setattr(Log, "told", [logged(NOW + 15, process="other", pid=7, key="b.2")])
+    (_, kill), _ = kills.turn(looked(NOW + 16, 0, processes=[process]))
+    assert kill.container_id == "", "a PID that is used again is another process"
+
+
+def test_without_the_log_it_says_how_to_turn_it_on(tmp_path: Path) -> None:
+    _, (missing,) = Kills("n1", tmp_path, "").turn(looked(NOW, 0))
+    assert "--kernel-log" in missing.why

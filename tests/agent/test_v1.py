@@ -11,7 +11,7 @@ from krm.agent.figures import FIGURES, UNLIMITED, Value
 def parsed(files: Dict[str, bytes]) -> Dict[str, Value]:
     figures: Dict[str, Value] = {}
     for row in v1.USAGE + v1.SLOW:
-        for name in row.names:
+        for name in (row.name, row.of_leaf):
             if name in files:
                 row.parse(files[name], figures)
                 break

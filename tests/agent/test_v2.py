@@ -11,8 +11,8 @@ from krm.agent.figures import FIGURES, UNLIMITED, Value
 def parsed(files: Dict[str, bytes]) -> Dict[str, Value]:
     figures: Dict[str, Value] = {}
     for row in v2.USAGE + v2.SLOW:
-        if row.names[0] in files:
-            row.parse(files[row.names[0]], figures)
+        if row.name in files:
+            row.parse(files[row.name], figures)
     return figures
 
 

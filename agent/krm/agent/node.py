@@ -78,7 +78,7 @@ def _root(hierarchy: Hierarchy, now: float) -> Dict[str, Value]:
             # What version 1 counts for its root, and so the kubelet on both.
             figures["memory_usage"] = anonymous + cache
             try:
-                MEMORY_STAT.parse(hierarchy.read(MEMORY_STAT.controller, "/", MEMORY_STAT.names[0]), figures)
+                MEMORY_STAT.parse(hierarchy.read(MEMORY_STAT.controller, "/", MEMORY_STAT.name), figures)
             except (FileNotFoundError, Unreadable):
                 pass
     return figures

@@ -11,8 +11,7 @@ from krm.agent.seen import CONTAINER, Cgroup, Place
 from krm.agent.v1 import Row
 
 # What each living cgroup but the root has.
-_ALWAYS = {V1: "notify_on_release", V2: "cgroup.events"}
-_HELD = "cgroup.procs"
+_ALWAYS = {V1: "notify_on_release", HYBRID: "notify_on_release", V2: "cgroup.events"}
 
 
 def read_cgroup(hierarchy: Hierarchy, place: Place, now: float, limits_too: bool) -> Optional[Cgroup]:
@@ -22,34 +21,37 @@ def read_cgroup(hierarchy: Hierarchy, place: Place, now: float, limits_too: bool
     and the start of the first process in it is the nearest.
     """
     second = hierarchy.version == V2
+    rows = v2 if second else v1
     figures: Dict[str, Value] = {}
-    whole = _read(hierarchy, place.path, _ROWS[second, limits_too], figures)
-    if not whole and not _lives(hierarchy, place, figures):
+    whole = _read(hierarchy, place, rows.USAGE, figures)
+    if not whole and not (_is_there(hierarchy, place) and (second or _lives(hierarchy, place))):
+        return None
+    if limits_too and not _read(hierarchy, place, rows.SLOW, figures) and not _is_there(hierarchy, place):
         return None
     if hierarchy.version == HYBRID:
-        _read(hierarchy, place.path, v2.PRESSURE, figures, first_alone=True)
+        _read(hierarchy, place, v2.PRESSURE, figures, first_alone=True)
     return Cgroup(place, now, None, figures)
 
 
 def _read(
-    hierarchy: Hierarchy, path: str, rows: Tuple[Row, ...], into: Dict[str, Value], first_alone: bool = False
+    hierarchy: Hierarchy, place: Place, rows: Tuple[Row, ...], into: Dict[str, Value], first_alone: bool = False
 ) -> bool:
     """Whether each file was there. `first_alone`: where the first is not, the others are none."""
-    whole, read = True, hierarchy.read
-    for controller, names, parse in rows:
-        for name in names:
-            try:
-                raw = read(controller, path, name)
-            except FileNotFoundError:
-                if first_alone:
-                    return False
+    whole, read, path, leaf = True, hierarchy.read, place.path, place.level == CONTAINER
+    for row in rows:
+        try:
+            raw = read(row.controller, path, row.name)
+        except FileNotFoundError:
+            if first_alone:
+                return False
+            older = _older(hierarchy, row, path) if leaf and row.of_leaf else None
+            if older is None:
+                whole = False
                 continue
-            except Unreadable:
-                break
-            parse(raw, into)
-            break
-        else:
-            whole = False
+            raw = older
+        except Unreadable:
+            continue
+        row.parse(raw, into)
     return whole
 
 
@@ -60,26 +62,40 @@ def with_limits(cgroup: Cgroup, before: Figures) -> Cgroup:
 
 
 _SLOW = frozenset(name for name, figure in FIGURES.items() if figure.kind == LIMIT) | {"memory_peak"}
-_ROWS: Dict[Tuple[bool, bool], Tuple[Row, ...]] = {
-    (False, False): v1.USAGE,
-    (False, True): v1.USAGE + v1.SLOW,
-    (True, False): v2.USAGE,
-    (True, True): v2.USAGE + v2.SLOW,
-}
 
 
-def _lives(hierarchy: Hierarchy, place: Place, figures: Figures) -> bool:
-    """Whether what some files lack is but not kept here. Trees of version 1 lose a container's cgroup one after the
-    other, and only when no process is left in it: one without CPU or memory figures that holds none is going, or
-    being made. With processes it was never in the other tree."""
-    walked = hierarchy.walked()
+def _older(hierarchy: Hierarchy, row: Row, path: str) -> Optional[bytes]:
+    try:
+        return hierarchy.read(row.controller, path, row.of_leaf)
+    except (FileNotFoundError, Unreadable):
+        return None
+
+
+def _is_there(hierarchy: Hierarchy, place: Place) -> bool:
+    """Whether what some files lack is but not kept here: the cgroup itself is still in the tree that is walked."""
     if place.path == "/":
         return True
     try:
-        hierarchy.read(walked, place.path, _ALWAYS[V2 if hierarchy.version == V2 else V1])
-        whole = "memory_usage" in figures and "cpu_usage_ns" in figures
-        return whole or place.level != CONTAINER or bool(hierarchy.read(walked, place.path, _HELD).strip())
+        hierarchy.read(hierarchy.walked(), place.path, _ALWAYS[hierarchy.version])
     except FileNotFoundError:
         return False
-    except Unreadable:  # a million PIDs: it lives
+    except Unreadable:
+        pass
+    return True
+
+
+def _lives(hierarchy: Hierarchy, place: Place) -> bool:
+    """Trees of version 1 lose a container's cgroup one after the other, and only when nothing runs in it any more:
+    one that lacks something and holds nobody is going, or being made. With processes it never was in the other
+    tree, or this kernel keeps less. cgroup.procs has none of another PID namespace, so it is not asked alone."""
+    if place.level != CONTAINER or "pids" not in hierarchy.controllers:
         return True
+    for controller, name in (("pids", "pids.current"), (hierarchy.walked(), "cgroup.procs")):
+        try:
+            if hierarchy.read(controller, place.path, name).strip() not in (b"", b"0"):
+                return True
+        except FileNotFoundError:
+            pass
+        except Unreadable:  # a million PIDs
+            return True
+    return False

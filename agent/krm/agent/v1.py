@@ -18,11 +18,13 @@ _MEMSW = "memsw_limit"  # memory and swap together; no figure of its own
 
 
 class Row(NamedTuple):
-    """One file. Of `names` the first that is there counts; all of them are this kernel's or none."""
+    """One file."""
 
     controller: str
-    names: Tuple[str, ...]
+    name: str
     parse: Parse
+    # What older kernels have instead, of a cgroup without those below it: the same for a container alone.
+    of_leaf: str = ""
 
 
 def _swap_limit(raw: bytes, into: Parsed) -> None:
@@ -44,10 +46,10 @@ def _shares(raw: bytes, into: Parsed) -> None:
 
 USAGE: Tuple[Row, ...] = (
     # The first row is of the tree that was walked: where it is gone, the cgroup is.
-    Row("memory", ("memory.usage_in_bytes",), single("memory_usage")),
+    Row("memory", "memory.usage_in_bytes", single("memory_usage")),
     Row(
         "memory",
-        ("memory.stat",),
+        "memory.stat",
         memory_stat(
             "total_inactive_file",
             {
@@ -59,17 +61,17 @@ USAGE: Tuple[Row, ...] = (
             },
         ),
     ),
-    Row("memory", ("memory.oom_control",), keyed({"oom_kill": ("oom_kills", 1)})),  # since Linux 4.13
-    Row("memory", ("memory.failcnt",), single("memory_limit_hits")),
-    Row("cpuacct", ("cpuacct.usage",), single("cpu_usage_ns")),
+    Row("memory", "memory.oom_control", keyed({"oom_kill": ("oom_kills", 1)})),  # since Linux 4.13
+    Row("memory", "memory.failcnt", single("memory_limit_hits")),
+    Row("cpuacct", "cpuacct.usage", single("cpu_usage_ns")),
     Row(
         "cpuacct",
-        ("cpuacct.stat",),
+        "cpuacct.stat",
         keyed({"user": ("cpu_user_ns", _TICK_NS), "system": ("cpu_system_ns", _TICK_NS)}),
     ),
     Row(
         "cpu",
-        ("cpu.stat",),
+        "cpu.stat",
         keyed(
             {
                 "nr_periods": ("cpu_periods", 1),
@@ -78,24 +80,26 @@ USAGE: Tuple[Row, ...] = (
             }
         ),
     ),
-    Row("pids", ("pids.current",), single("pids")),
+    Row("pids", "pids.current", single("pids")),
     Row(
         "blkio",
-        ("blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"),
+        "blkio.throttle.io_service_bytes_recursive",
         devices_v1("io_read_bytes", "io_written_bytes"),
+        "blkio.throttle.io_service_bytes",
     ),
     Row(
         "blkio",
-        ("blkio.throttle.io_serviced_recursive", "blkio.throttle.io_serviced"),
+        "blkio.throttle.io_serviced_recursive",
         devices_v1("io_reads", "io_writes"),
+        "blkio.throttle.io_serviced",
     ),
 )
 SLOW: Tuple[Row, ...] = (  # what changes rarely: limits, and the peak
-    Row("memory", ("memory.max_usage_in_bytes",), single("memory_peak")),
-    Row("memory", ("memory.limit_in_bytes",), limit("memory_limit")),
-    Row("memory", ("memory.memsw.limit_in_bytes",), _swap_limit),
-    Row("cpu", ("cpu.cfs_quota_us",), limit("cpu_quota_us", b"-1")),
-    Row("cpu", ("cpu.cfs_period_us",), single("cpu_period_us")),
-    Row("cpu", ("cpu.shares",), _shares),
-    Row("pids", ("pids.max",), limit("pids_limit")),
+    Row("memory", "memory.max_usage_in_bytes", single("memory_peak")),
+    Row("memory", "memory.limit_in_bytes", limit("memory_limit")),
+    Row("memory", "memory.memsw.limit_in_bytes", _swap_limit),
+    Row("cpu", "cpu.cfs_quota_us", limit("cpu_quota_us", b"-1")),
+    Row("cpu", "cpu.cfs_period_us", single("cpu_period_us")),
+    Row("cpu", "cpu.shares", _shares),
+    Row("pids", "pids.max", limit("pids_limit")),
 )

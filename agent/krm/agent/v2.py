@@ -12,12 +12,10 @@ from krm.agent.parsing import devices_v2, keyed, limit, memory_stat, pressure, q
 from krm.agent.v1 import Row
 
 # PSI, of trees of version 2 and of the one beside version 1's.
-PRESSURE: Tuple[Row, ...] = tuple(
-    Row("", (f"{what}.pressure",), pressure(what)) for what in ("cpu", "memory", "io")
-)
+PRESSURE: Tuple[Row, ...] = tuple(Row("", f"{what}.pressure", pressure(what)) for what in ("cpu", "memory", "io"))
 MEMORY_STAT = Row(
     "memory",
-    ("memory.stat",),
+    "memory.stat",
     memory_stat(
         "inactive_file",
         {
@@ -29,12 +27,12 @@ MEMORY_STAT = Row(
     ),
 )
 USAGE: Tuple[Row, ...] = (
-    Row("memory", ("memory.current",), single("memory_usage")),
+    Row("memory", "memory.current", single("memory_usage")),
     MEMORY_STAT,
-    Row("memory", ("memory.swap.current",), single("swap_usage")),
+    Row("memory", "memory.swap.current", single("swap_usage")),
     Row(
         "memory",
-        ("memory.events",),
+        "memory.events",
         keyed(
             {
                 "oom_kill": ("oom_kills", 1),
@@ -43,10 +41,10 @@ USAGE: Tuple[Row, ...] = (
             }
         ),
     ),
-    Row("memory", ("memory.events.local",), keyed({"oom_kill": ("oom_kills_local", 1)})),
+    Row("memory", "memory.events.local", keyed({"oom_kill": ("oom_kills_local", 1)})),
     Row(
         "cpu",
-        ("cpu.stat",),
+        "cpu.stat",
         keyed(
             {
                 "usage_usec": ("cpu_usage_ns", 1000),
@@ -58,10 +56,10 @@ USAGE: Tuple[Row, ...] = (
             }
         ),
     ),
-    Row("pids", ("pids.current",), single("pids")),
+    Row("pids", "pids.current", single("pids")),
     Row(
         "io",
-        ("io.stat",),
+        "io.stat",
         devices_v2(
             {"rbytes": "io_read_bytes", "wbytes": "io_written_bytes", "rios": "io_reads", "wios": "io_writes"}
         ),
@@ -69,13 +67,13 @@ USAGE: Tuple[Row, ...] = (
     *PRESSURE,
 )
 SLOW: Tuple[Row, ...] = (  # what changes rarely: limits, and the peak
-    Row("memory", ("memory.peak",), single("memory_peak")),  # since Linux 5.19
-    Row("cpu", ("cpu.max",), quota),
-    Row("cpu", ("cpu.weight",), single("cpu_weight")),
-    Row("memory", ("memory.max",), limit("memory_limit")),
-    Row("memory", ("memory.high",), limit("memory_high")),
-    Row("memory", ("memory.low",), limit("memory_low")),
-    Row("memory", ("memory.min",), limit("memory_min")),
-    Row("memory", ("memory.swap.max",), limit("swap_limit")),
-    Row("pids", ("pids.max",), limit("pids_limit")),
+    Row("memory", "memory.peak", single("memory_peak")),  # since Linux 5.19
+    Row("cpu", "cpu.max", quota),
+    Row("cpu", "cpu.weight", single("cpu_weight")),
+    Row("memory", "memory.max", limit("memory_limit")),
+    Row("memory", "memory.high", limit("memory_high")),
+    Row("memory", "memory.low", limit("memory_low")),
+    Row("memory", "memory.min", limit("memory_min")),
+    Row("memory", "memory.swap.max", limit("swap_limit")),
+    Row("pids", "pids.max", limit("pids_limit")),
 )

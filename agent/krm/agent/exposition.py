@@ -52,6 +52,7 @@ SERIES: Dict[str, Series] = {
     "memory_high": Series("krm_container_spec_memory_high_bytes"),
     "memory_low": Series("krm_container_spec_memory_low_bytes"),
     "memory_min": Series("krm_container_spec_memory_min_bytes"),
+    "memory_available": Series("node_memory_MemAvailable_bytes"),
     "swap_usage": Series("container_memory_swap"),
     "swap_limit": Series("krm_container_spec_swap_limit_bytes"),  # cAdvisor's has memory in it on version 1
     "oom_kills": Series("container_oom_events_total"),
@@ -60,6 +61,7 @@ SERIES: Dict[str, Series] = {
     "memory_limit_hits": Series("container_memory_failcnt"),
     "pids": Series("container_threads"),
     "pids_limit": Series("container_threads_max"),
+    **{f"load_{minutes}m": Series(f"node_load{minutes}", 1000) for minutes in (1, 5, 15)},
     "io_read_bytes": Series("container_fs_reads_bytes_total"),
     "io_written_bytes": Series("container_fs_writes_bytes_total"),
     "io_reads": Series("container_fs_reads_total"),

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 # Names of cAdvisor's that promtool would have otherwise: what it says of them is not about krm.
-CADVISOR = re.compile(r"^container_\w+ ")
+CADVISOR = re.compile(r"^(container_\w+|node_memory_MemAvailable_bytes) ")  # and node-exporter's own
 
 
 def read(text: bytes) -> Dict[str, List[Sample]]:

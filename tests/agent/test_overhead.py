@@ -8,7 +8,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 import pytest
 from agent.trees import PODS, STYLES, Tree, build
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from krm.agent.aside import Share, Use, against, node_use, pod_use
 from krm.agent.overhead import Kept, part_of, pod_overheads, runtime_cgroups, runtime_costs
@@ -24,7 +24,7 @@ NAMED = {SANDBOX: Named("shop", "web-0", "", UID, sandbox=True)}
 
 
 def process(pid: int, name: str, cgroup: str = UNIT, **more: object) -> Process:
-    place = place_of(cgroup) if cgroup else place_of("/")
+    place = place_of(cgroup)
     made = Process(
         pid, pid * 10, 1, name, "S", 1, 1000 * pid, 7 * pid, 0.0, None, uid=0, cgroup=cgroup,
         container_id=place.container_id or place.outer, pod_uid=place.pod_uid,
@@ -60,7 +60,6 @@ class TestParts:
             process(1, "containerd", f"{HOME}/{WEB}"),  # a container that calls itself so
             process(1, "containerd", f"/docker/{WEB}/kubelet/kubepods"),  # a nested node's
             process(1, "containerd", uid=1000),  # a user's
-            process(1, "containerd", cgroup=""),  # where it is, is not known
             process(1, "containerd2"),
             process(1, "kubectl"),
         ],
@@ -178,6 +177,7 @@ class TestPods:
         (one,) = self.turns([*pod(100, {WEB: 80}), cgroup(f"{HOME}/{WEB}/docker/{PROXY}", 60, 60)])
         assert (one.cpu_ns, one.memory) == (20, 20)
 
+    @settings(deadline=None, print_blob=True)
     @given(st.integers(0, 2**32))
     def test_it_counts_overhead_alone_and_never_falls(self, seed: int) -> None:
         """Containers come, work, end and come again; the pod's cgroup keeps all of it. Turn by turn what is counted

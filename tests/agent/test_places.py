@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from krm.agent.places import below, conmon_of, is_id, place_of, printable
 from krm.agent.seen import (
@@ -148,6 +148,7 @@ NAMES = st.one_of(
 )
 
 
+@settings(deadline=None, print_blob=True)
 @given(st.lists(NAMES, max_size=12))
 def test_no_path_is_too_strange(names: List[str]) -> None:
     """Never an error, and never a container without an id that stands on the path, whole."""
@@ -164,6 +165,7 @@ def test_no_path_is_too_strange(names: List[str]) -> None:
     assert printable(path).isprintable()
 
 
+@settings(deadline=None, print_blob=True)
 @given(st.sampled_from([path for path, place in PATHS if place.level == CONTAINER and ".." not in path]),
        st.text(st.characters(blacklist_characters="/"), min_size=1, max_size=20))  # fmt: skip
 def test_what_lies_in_a_container_is_the_containers(path: str, name: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from agent.lesser import as_agent, open_folder  # noqa: F401 (fixture)
 from agent.trees import OUTER, PODS, STYLES, build
 from krm.agent import walk as walk_module
+from krm.agent.belonging import Belonging, Belongs
 from krm.agent.hierarchy import NoCgroups, open_hierarchy
 from krm.agent.places import printable
 from krm.agent.seen import CONTAINER, OTHER, POD
@@ -255,6 +256,17 @@ class TestFalseNames:
         mine = [place for place in second.places.values() if place.container_id == DB]
         assert mine == []
         assert second.places[f"{maker.path}/{DB}/new"].container_id == maker.container_id
+
+    @pytest.mark.parametrize(
+        "name", ["kubepods", "kubepods/burstable", "kubepods.slice", f"kubepods/pod{PODS[3].uid}x"]
+    )
+    def test_nobody_becomes_a_process_of_the_host_by_a_name(self, tmp_path: Path, name: str) -> None:
+        tree = build(tmp_path, "containerd-cgroupfs-v2")
+        maker = tree.container(DB)
+        (tmp_path / f"{maker.path}/{name}"[1:]).mkdir(parents=True)
+        path = f"{maker.path}/{name}"
+        belongs = Belonging(found(tmp_path).places, inside=False).of(path)
+        assert belongs == Belongs(path, DB, maker.pod_uid)
 
     def test_a_nested_nodes_own_pods_are_no_false_ones(self, tmp_path: Path) -> None:
         build(tmp_path, "kind-v2")

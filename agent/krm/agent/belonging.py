@@ -65,6 +65,8 @@ class Belonging:
             if not outer.pod_uid or outer.pod_uid != place.pod_uid:
                 break
             place = outer
+        if place.outer and not place.container_id:  # in a nested node's pod or class, and in none of its containers
+            place = self._containers.get(place.outer, place)
         return Belongs(path, place.container_id, place.pod_uid)
 
     def _resolved(self, shown: str) -> str:

@@ -35,7 +35,7 @@ _SHIMS = frozenset({SHIM, CONMON})
 
 def part_of(process: Process) -> str:
     """The part of the runtime that it is; "" = of none."""
-    if process.container_id or not process.cgroup or process.uid:
+    if process.container_id or process.uid:
         return ""
     # runc calls itself runc:[1:CHILD] on the way to a container.
     return _PARTS.get(process.name.partition(":")[0], "")
@@ -43,7 +43,7 @@ def part_of(process: Process) -> str:
 
 def runtime_cgroups(processes: Iterable[Process]) -> FrozenSet[str]:
     """Paths of the cgroups that parts of the runtime live in: what `runtime_costs` can use the figures of."""
-    return frozenset(process.cgroup for process in processes if part_of(process) in _SERVICES)
+    return frozenset(process.cgroup for process in processes if part_of(process) in _SERVICES) - {"", "/"}
 
 
 def runtime_costs(cgroups: Iterable[Cgroup], processes: Sequence[Process]) -> Tuple[RuntimeCost, ...]:
@@ -64,8 +64,8 @@ def runtime_costs(cgroups: Iterable[Cgroup], processes: Sequence[Process]) -> Tu
     costs = []
     for part, those in sorted(parts.items()):
         homes = {process.cgroup for process in those}
-        home = homes.pop() if part in _SERVICES and len(homes) == 1 else "/"
-        own: Figures = {} if home == "/" or home in strangers else figures.get(home, {})
+        home = homes.pop() if part in _SERVICES and len(homes) == 1 else ""
+        own: Figures = {} if home in ("/", "") or home in strangers else figures.get(home, {})
         used, resident = sum(one.cpu_ns for one in those), sum(one.rss for one in those)
         costs.append(RuntimeCost(part, len(those), used, resident, own))
     return tuple(costs)

@@ -1,6 +1,6 @@
 """The minute before a kill."""
 
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 from krm.agent.before import KEPT, Before
@@ -17,7 +17,7 @@ def container(at: float, id_: str = A, **figures: Any) -> Cgroup:
 def test_memory_of_the_container_and_the_node_and_the_share_of_time_that_each_waited() -> None:
     before = Before()
     for at, waited in ((100.0, 0), (110.0, 2_500_000), (120.0, 12_500_000)):
-        figures = {"memory_working_set": int(at), "memory_usage": 200, "memory_waiting_us": waited}
+        figures: Dict[str, Any] = {"memory_working_set": int(at), "memory_usage": 200, "memory_waiting_us": waited}
         before.turn([container(at, **figures)], {"memory_available": 7, "memory_waiting_us": waited // 10}, at)
     assert before.of(A, 121) == (
         Moment(100, 100, 200, None, 7, None),

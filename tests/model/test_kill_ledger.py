@@ -138,6 +138,9 @@ def test_what_is_paired_is_the_nearest() -> None:
     """The log lost the first: the second is not put at its time."""
     found = kills(log(NOW - 48, 8), counter(NOW - 50), counter(NOW - 40))
     assert [(kill.after, kill.pid) for kill in found] == [(NOW - 60, None), (NOW - 48, 8)]
+    # One step brings the next.
+    found = kills(log(NOW - 49, 8), log(NOW - 39, 9), counter(NOW - 50), counter(NOW - 40), counter(NOW - 30))
+    assert [(kill.after, kill.pid) for kill in found] == [(NOW - 60, None), (NOW - 49, 8), (NOW - 39, 9)]
 
 
 def test_an_agents_kills_are_each_one_and_its_newest_word_holds() -> None:

@@ -228,16 +228,19 @@ def _join(marks: Sequence[Mark], groups: Iterable[_Group]) -> List[Mark]:
 def _better(pairs: List[Tuple[_Group, Mark]], left: List[Mark]) -> None:
     """Changes marks between the two lists, so that what is paired is as near as it can be."""
     loose = [index for index, (group, mark) in enumerate(pairs) if group.gap(mark) > 0]
-    for place, mark in enumerate(left):
-        gains = [
-            (pairs[index][0].gap(pairs[index][1]) - pairs[index][0].gap(mark), -index)
-            for index in loose
-            if pairs[index][0].may_be(mark)
-        ]
-        gain, index = max(gains, default=(0.0, 0))
-        if gain > 0:
+    for place in range(len(left)):
+        while loose:  # one that lost its place may fit better elsewhere; each change brings the pairs nearer
+            gain, index = max((_gain(pairs[index], left[place]), -index) for index in loose)
+            if gain <= 0:
+                break
             group, other = pairs[-index]
-            pairs[-index], left[place] = (group, mark), other
+            pairs[-index], left[place] = (group, left[place]), other
+
+
+def _gain(pair: Tuple[_Group, Mark], mark: Mark) -> float:
+    """Seconds that the kill of a pair is nearer to another mark."""
+    group, other = pair
+    return group.gap(other) - group.gap(mark) if group.may_be(mark) else 0.0
 
 
 def _end(mark: Mark, groups: List[_Group]) -> None:

@@ -1,0 +1,250 @@
+"""Real kills, in cgroups of the test's own with small limits: counted, and found in the kernel's log.
+
+The tree looks as a kubelet's does, so that a killed process is a container's. Root only.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Callable, Iterator, List, Tuple
+
+import pytest
+from krm.agent.hierarchy import V2, Hierarchy, NoCgroups, open_hierarchy
+from krm.agent.killing import Kills, Looked
+from krm.agent.node import read_node
+from krm.agent.reading import read_cgroup
+from krm.agent.walk import walk
+from krm.model.kills import ANCESTOR_LIMIT, CGROUP, CONTAINER_LIMIT, KERNEL_LOG, POD_LIMIT, Kill
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+LIMIT = 32 << 20
+KMSG = "/dev/kmsg"
+NODE = "here"
+WITHIN = 10.0  # seconds until a kill is in the ledger
+# Its argument: 1 = it itself takes more than it may; else a child of it does, and it goes on.
+EATER = """
+import os, sys, time
+def eat():
+    held = bytearray(1 << 27)
+if sys.argv[1] == "1":
+    eat()
+child = os.fork()
+if not child:
+    os.execv(sys.executable, ["hungry", "-c", "x = bytearray(1 << 27)"])
+os.waitpid(child, 0)
+print("goes on", flush=True)
+time.sleep(60)
+"""
+
+
+class Tree:
+    """A pod's cgroup with a container's in it, below one of this test: in each tree that a container has one in."""
+
+    def __init__(self, hierarchy: Hierarchy) -> None:
+        self.version = hierarchy.version
+        names = ("memory",) if self.version == V2 else ("memory", "cpuacct", "pids")
+        self.bases = [Path(hierarchy.folder(name, "")) for name in names]
+        self.pod_uid, self.container = str(uuid.uuid4()), uuid.uuid4().hex * 2
+        self.top = f"krm-test-kills-{os.getpid()}-{self.pod_uid[:8]}"
+        self.kubepods = self.bases[0] / self.top / "kubepods"
+        self.pod = self.kubepods / f"pod{self.pod_uid}"
+        self.own = self.pod / self.container
+        self.started: List[subprocess.Popen[str]] = []
+
+    def owns(self) -> List[Path]:
+        return [base / self.path(self.own).lstrip("/") for base in self.bases]
+
+    def make(self) -> None:
+        for own in self.owns():
+            own.mkdir(parents=True)
+        if self.version == V2:
+            for folder in (self.kubepods.parent, self.kubepods, self.pod):
+                (folder / "cgroup.subtree_control").write_text("+memory +pids")
+
+    def limit(self, folder: Path) -> None:
+        names = ("memory.max", "memory.swap.max") if self.version == V2 else ("memory.limit_in_bytes",)
+        for name in names:
+            if (folder / name).exists():
+                (folder / name).write_text("0" if "swap" in name else str(LIMIT))
+
+    def start(self, itself: bool) -> "subprocess.Popen[str]":
+        moves = " && ".join(f"echo $$ > {own}/cgroup.procs" for own in self.owns())
+        move = f"{moves} && exec {sys.executable} -c '{EATER}' {int(itself)}"
+        process = subprocess.Popen(["sh", "-c", move], stdout=subprocess.PIPE, text=True)
+        self.started.append(process)
+        return process
+
+    def path(self, folder: Path) -> str:
+        return f"/{folder.relative_to(self.bases[0])}"
+
+    def remove(self) -> None:
+        for process in self.started:
+            process.kill()
+            process.communicate()
+        for own in self.owns():
+            for folder in (own, *list(own.parents)[:3]):
+                ends = time.monotonic() + 5
+                while folder.exists():
+                    try:
+                        folder.rmdir()
+                    except OSError:
+                        if time.monotonic() > ends:
+                            raise
+                        time.sleep(0.05)
+
+
+@pytest.fixture
+def tree() -> Iterator[Tree]:
+    lack = _lack()
+    if lack:
+        if os.environ.get("CI") == "true":
+            pytest.fail(lack, pytrace=False)
+        pytest.skip(lack)
+    made = Tree(open_hierarchy(Path("/sys/fs/cgroup")))
+    try:
+        made.make()
+        yield made
+    finally:
+        made.remove()
+
+
+def _lack() -> str:
+    if os.geteuid() != 0:
+        return "cgroups are made by root alone: sudo make test-slow"
+    try:
+        hierarchy = open_hierarchy(Path("/sys/fs/cgroup"))
+    except NoCgroups as error:
+        return str(error)
+    return (
+        "" if "memory" in hierarchy.controllers else "the kernel accounts no memory: boot with cgroup_enable=memory"
+    )
+
+
+class Agent:
+    """The parts of an agent's turn that concern kills."""
+
+    def __init__(self, log: str) -> None:
+        self.hierarchy = open_hierarchy(Path("/sys/fs/cgroup"))
+        self.kills = Kills(NODE, Path("/proc"), log)
+        self.missing: List[str] = []
+
+    def turn(self) -> Tuple[Kill, ...]:
+        now = time.time()
+        places = walk(self.hierarchy).places.values()
+        found = [read_cgroup(self.hierarchy, place, now, limits_too=False) for place in places]
+        node = read_node(self.hierarchy, Path("/proc"), now).figures
+        cgroups = [cgroup for cgroup in found if cgroup is not None]
+        kills, missing = self.kills.turn(
+            Looked(time.time(), time.monotonic(), self.hierarchy.version, cgroups, node)
+        )
+        self.missing = [one.why for one in missing]
+        return kills
+
+    def until(self, there: Callable[[Tuple[Kill, ...]], bool]) -> Tuple[Kill, ...]:
+        """Turn after turn, as an agent does, at most WITHIN."""
+        ends = time.monotonic() + WITHIN
+        while True:
+            kills = self.turn()
+            if there(kills) or time.monotonic() > ends:
+                return kills
+            time.sleep(0.2)
+
+
+def of(kills: Tuple[Kill, ...], tree: Tree) -> List[Kill]:
+    return [kill for kill in kills if kill.container_id == tree.container]
+
+
+def log_readable() -> bool:
+    """Whether the kernel tells this namespace's reader of kills at all."""
+    try:
+        os.close(os.open(KMSG, os.O_RDONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("log", [KMSG, ""])
+def test_a_process_that_its_own_limit_killed_is_known_once(tree: Tree, log: str) -> None:
+    tree.limit(tree.own)
+    agent = Agent(log if log_readable() else "")
+    before = agent.turn()
+    assert of(before, tree) == []
+    eater = tree.start(itself=True)
+    assert eater.wait(20) == -signal.SIGKILL
+    kills = agent.until(lambda kills: any(CGROUP in kill.witnesses for kill in of(kills, tree)))
+    (kill,) = of(kills, tree)
+    assert kill.pod_uid == tree.pod_uid
+    assert kill.witnesses == ((KERNEL_LOG, CGROUP) if log and log_readable() else (CGROUP,))
+    if log and log_readable():
+        said = (kill.pid, kill.scope, kill.limited, kill.limit)
+        assert said == (eater.pid, CONTAINER_LIMIT, tree.path(tree.own), LIMIT)
+        assert kill.process.startswith("python")
+        assert kill.rss is not None
+        assert LIMIT / 2 < kill.rss < LIMIT * 2
+        assert abs(kill.at - time.time()) < WITHIN
+    else:
+        assert (kill.pid, kill.process, kill.scope) == (None, "", "unknown")
+        assert "--kernel-log" in agent.missing[0]
+
+
+def test_a_child_is_killed_and_its_container_goes_on(tree: Tree) -> None:
+    tree.limit(tree.own)
+    agent = Agent(KMSG if log_readable() else "")
+    agent.turn()
+    parent = tree.start(itself=False)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "goes on\n"
+    kills = agent.until(lambda kills: any(kill.container_ended is False for kill in of(kills, tree)))
+    (kill,) = of(kills, tree)
+    assert parent.poll() is None
+    assert kill.container_ended is False
+    assert kill.pid not in (parent.pid, 0)
+    # Turns later it is still the one.
+    assert [one.id for one in of(agent.turn(), tree)] == [kill.id]
+
+
+@pytest.mark.parametrize(("level", "scope"), [("pod", POD_LIMIT), ("kubepods", ANCESTOR_LIMIT)])
+def test_a_limit_above_the_container_is_named(tree: Tree, level: str, scope: str) -> None:
+    folder = tree.pod if level == "pod" else tree.kubepods
+    tree.limit(folder)
+    agent = Agent(KMSG if log_readable() else "")
+    agent.turn()
+    eater = tree.start(itself=True)
+    eater.wait(20)
+    kills = agent.until(lambda kills: any(CGROUP in kill.witnesses for kill in of(kills, tree)))
+    (kill,) = of(kills, tree)
+    if log_readable():
+        assert (kill.scope, kill.limited, kill.limit) == (scope, tree.path(folder), LIMIT)
+        assert kill.pid == eater.pid
+
+
+def test_an_agent_that_begins_anew_names_a_kill_as_before(tree: Tree) -> None:
+    if not log_readable():
+        pytest.skip(f"{KMSG} cannot be read here: run as root, with the device")
+    tree.limit(tree.own)
+    first = Agent(KMSG)
+    first.turn()
+    tree.start(itself=True).wait(20)
+    (kill,) = of(first.until(lambda kills: bool(of(kills, tree))), tree)
+    (again,) = of(Agent(KMSG).turn(), tree)
+    assert (again.id, again.pid) == (kill.id, kill.pid)
+    assert abs(again.at - kill.at) < 1.0
+    assert re.fullmatch(rf"{NODE}/[0-9a-f]{{8}}\.[0-9]+", kill.id)
+
+
+def test_a_container_that_is_gone_before_the_next_turn_is_in_the_nodes_count(tree: Tree) -> None:
+    tree.limit(tree.own)
+    agent = Agent("")
+    known = agent.turn()
+    tree.start(itself=True).wait(20)
+    for own in tree.owns():
+        own.rmdir()
+    new = [kill for kill in agent.until(lambda kills: len(kills) > len(known)) if kill not in known]
+    assert len(new) == 1
+    assert new[0].witnesses == (CGROUP,)
+    assert new[0].container_id == ""

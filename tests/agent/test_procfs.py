@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from agent.paper_proc import BOOTED, PaperProc
 from krm.agent import procfs
 from krm.agent.procfs import CgroupLine, Stat, Status, parse_cgroup, parse_stat, parse_status
-from paper_proc import BOOTED, PaperProc
 
 NAMES = (
     (b"app", "app"),

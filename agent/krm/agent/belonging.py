@@ -56,10 +56,10 @@ class Belonging:
         path = self._resolved(shown) if self._inside else self._below_root(shown)
         if path:
             place = self._places.get(path) or self._unwalked(path)
-        elif shown == "/":
-            return None  # the reader's own container, and nobody said which one that is
+        elif not shown.startswith("/../"):
+            return None  # the reader's own container or pod, and nobody said which one that is
         else:
-            place = place_of(shown)  # passes over `/..`; an ancestor of the reader's own holds no container
+            place = place_of(shown)  # passes over `/..`; what lies above a pod is no container
         for _ in range(_MOST_NESTED):
             outer = self._containers.get(place.outer, _NOBODY)
             if not outer.pod_uid or outer.pod_uid != place.pod_uid:

@@ -83,6 +83,10 @@ class _Masker:
 
     def argument(self, text: str) -> str:
         """One argument, which may be a whole script (`sh -c ...`)."""
+        if self._expects:
+            # A flag where a secret should be: it may be one, and what comes after it too.
+            self._expects = text.startswith("-") and self._is_flag(text)
+            return HIDDEN if text else ""
         shown: List[str] = []
         at = 0
         while at < len(text):
@@ -94,8 +98,6 @@ class _Masker:
                 word, end = self._word(text, end)
                 shown.append(word)
             at = end
-        if not text:
-            self._expects = False
         return "".join(shown)
 
     def _word(self, text: str, at: int) -> Tuple[str, int]:
@@ -103,7 +105,6 @@ class _Masker:
         end = _word_end(text, at)
         word = text[at:end]
         if self._expects:
-            # A flag where a secret should be: it may be one, and what comes after it too.
             self._expects = word.startswith("-") and self._is_flag(word)
             return HIDDEN, _value_end(text, at, False)
         if _PRIVATE in word:
@@ -112,7 +113,10 @@ class _Masker:
             if is_secret(name.group()):
                 sign = _ASSIGNS.match(text, name.end())
                 if sign is not None and sign.end() < len(text):
-                    value_end = _value_end(text, sign.end(), sign.group(1) == ":" and sign.group()[-1].isspace())
+                    # An argument of its own, a connection string, or a header: all of the rest.
+                    is_rest = not text[:at].strip() or ";" in text[at : name.start()]
+                    is_rest = is_rest or (sign.group(1) == ":" and sign.group()[-1].isspace())
+                    value_end = _value_end(text, sign.end(), is_rest)
                     if not _is_plain(name.group(), text[sign.end() : value_end]):
                         before = without_secrets(text[at : name.start()])
                         return before + text[name.start() : sign.end()] + HIDDEN, value_end
@@ -120,7 +124,8 @@ class _Masker:
             if word.startswith(flag) and word != flag and not word.startswith("--"):
                 return flag + HIDDEN, _value_end(text, at, False)
         self._expects = self._is_flag(word)
-        self._short += _SHORT.get(word.strip("\"'`;|&()").rpartition("/")[2], ())
+        flags = _SHORT.get(word.strip("\"'`;|&()").rpartition("/")[2], ())
+        self._short += tuple(flag for flag in flags if flag not in self._short)
         return without_secrets(word), end
 
     def _is_flag(self, word: str) -> bool:
@@ -183,10 +188,14 @@ def _word_end(text: str, at: int) -> int:
     return at
 
 
-def _value_end(text: str, at: int, is_line: bool) -> int:
-    """Where a value that begins there ends: at its closing quote, else at the next blank; of a header (`is_line`)
-    at the end of all."""
-    if text[at] in "\"'":
-        closing = text.find(text[at], at + 1)
+def _value_end(text: str, at: int, is_rest: bool) -> int:
+    """Where a value that begins there ends: at its closing quote, else at the next blank, or at the end of all."""
+    start = at
+    while start < len(text) and text[start] == "\\":
+        start += 1
+    if start < len(text) and text[start] in "\"'":
+        closing = text.find(text[start], start + 1)
+        while closing > 0 and start == at and text[closing - 1] == "\\":  # a quote within the value
+            closing = text.find(text[start], closing + 1)
         return len(text) if closing < 0 else _word_end(text, closing)
-    return len(text) if is_line else _word_end(text, at)
+    return len(text) if is_rest else _word_end(text, at)

@@ -41,7 +41,7 @@ _TRACED_WHY = (
 class _Kept:
     """A process as it was seen last."""
 
-    __slots__ = ("belongs", "command", "inside", "look_at", "pause", "raw", "row", "shares", "stat")
+    __slots__ = ("belongs", "command", "inside", "look_at", "pause", "raw", "row", "settled", "shares", "stat")
 
     def __init__(self, stat: Stat, raw: bytes) -> None:
         self.stat, self.raw = stat, raw
@@ -49,6 +49,7 @@ class _Kept:
         self.belongs: Optional[Belongs] = None  # not told
         self.command = ""
         self.look_at = float("-inf")  # Unix seconds
+        self.settled = False  # it was looked at when nobody moved it any more
         self.pause, self.shares = False, ""
         self.row: Optional[Process] = None  # None while nobody can tell whose it is
 
@@ -143,7 +144,9 @@ class Processes:
         if line is None:
             turn.nobodys.append(pid)
         elif not line.unified and stat.flags & files.EXITING:
-            # Version 1 says / of it, wherever it was. What was seen before that holds.
+            # Version 1 says / of it, wherever it was. What was seen before holds, but of one that may have moved.
+            if belongs is not None and not (kept.settled or belongs.container_id):
+                belongs = None
             if belongs is None:
                 turn.ended.append(pid)
         else:
@@ -153,8 +156,8 @@ class Processes:
         turn.changed = turn.changed or (belongs, inside) != (kept.belongs, kept.inside)
         kept.stat, kept.raw, kept.belongs, kept.inside, kept.command = stat, raw, belongs, inside, command
         age = turn.now - self._boot - stat.started / files.TICKS
-        is_settled = age >= YOUNG and belongs is not None
-        kept.look_at = turn.now + AGAIN + pid % SPREAD if is_settled else turn.now
+        kept.settled = age >= YOUNG and belongs is not None
+        kept.look_at = turn.now + AGAIN + pid % SPREAD if kept.settled else turn.now
         return kept
 
     def _read(self, pid: int, name: str, most: int) -> bytes:

@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 _SEED = re.compile(r"\bseed\b\W{0,4}(-?\d+)", re.IGNORECASE)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
     """With xdist's loadgroup one worker runs all that needs an API server: each would start its own."""
     for item in items:

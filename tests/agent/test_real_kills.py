@@ -47,8 +47,8 @@ class Tree:
 
     def __init__(self, hierarchy: Hierarchy) -> None:
         self.version = hierarchy.version
-        names = ("memory",) if self.version == V2 else ("memory", "cpuacct", "pids")
-        self.bases = [Path(hierarchy.folder(name, "")) for name in names]
+        names = [name for name in ("memory", "cpu", "cpuacct", "pids", "blkio") if name in hierarchy.controllers]
+        self.bases = list(dict.fromkeys(Path(hierarchy.folder(name, "")) for name in names))
         self.pod_uid, self.container = str(uuid.uuid4()), uuid.uuid4().hex * 2
         self.top = f"krm-test-kills-{os.getpid()}-{self.pod_uid[:8]}"
         self.kubepods = self.bases[0] / self.top / "kubepods"

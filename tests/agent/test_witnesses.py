@@ -92,6 +92,22 @@ def test_version_2_has_what_lies_below_counted_and_pods_know_of_containers_that_
     ]
 
 
+def test_a_group_that_is_killed_counts_each_of_its_processes_once() -> None:
+    """memory.oom.group: the kernel counts the one that it chose twice."""
+
+    def class_(at: float, groups: int) -> Cgroup:
+        return Cgroup(Place(QOS, "/kubepods"), at, None, {"oom_group_kills": groups})
+
+    counters = Counters("n1")
+    counters.turn(V2, [class_(100, 0), pod(100, 0), container(100, 0)], {"oom_kills": 7}, 101)
+    own = container(110, 4, oom_group_kills=1)
+    found = counters.turn(V2, [class_(110, 1), pod(110, 0), own], {"oom_kills": 11}, 111)
+    assert short(found) == [("", "", 3, 101, 111, None), ("a", "5", 3, 100, 110, None)]
+    # A kill between two reads of one turn makes the node's count fall for a turn.
+    assert [one.container_id for one in counters.turn(V2, [class_(120, 2), own], {"oom_kills": 11}, 121)] == [A]
+    assert [one.kills for one in counters.turn(V2, [class_(130, 2), own], {"oom_kills": 13}, 131)] == [1]
+
+
 def test_version_2_leaves_the_kills_of_a_nested_node_to_its_containers() -> None:
     def node(at: float, below: int, own: int) -> Cgroup:
         return container(at, below, OUTER, oom_kills_local=own)

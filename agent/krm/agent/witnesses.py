@@ -6,17 +6,20 @@
                      pod's has it still
     the node's       /proc/vmstat: all of them, of processes of the host too
 
+Where a whole cgroup is killed (memory.oom.group, which kubelets set on version 2) the kernel counts the process
+that it chose twice, and says how often it killed so: `oom_group_kills`, since Linux 5.17.
+
 The three count the same kills: the ledger takes them for three witnesses. At the first turn they say nothing, for
 when the kills before it were is not known. What shows up later counts from 0, unless it is known to be older.
 """
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from krm.agent.figures import Figures
 from krm.agent.hierarchy import V2
-from krm.agent.seen import CONTAINER, OTHER, POD, Cgroup, Place
+from krm.agent.seen import CONTAINER, OTHER, POD, QOS, Cgroup, Place
 from krm.model.kills import CGROUP, Evidence
 
 KEPT = 900.0  # seconds that a counter is remembered after it was seen last: a walk may miss it for a while
@@ -42,9 +45,9 @@ class Counters:
         self._before: Optional[float] = None  # the turn before
         self._rose: Dict[_Key, Evidence] = {}  # of containers at the turn before
 
-    def turn(self, version: str, cgroups: Iterable[Cgroup], node: Figures, now: float) -> List[Evidence]:
+    def turn(self, version: str, cgroups: Sequence[Cgroup], node: Figures, now: float) -> List[Evidence]:
         """What rose since the turn before; of containers that go on after a kill it is said once more."""
-        counts = _counts(version, cgroups, node, now)
+        counts, all_of_node = _counts(version, cgroups, node, now), self._known.get(_NODE)
         found: List[Evidence] = []
         rose: Dict[_Key, Evidence] = {}
         for key, count in counts.items():
@@ -60,6 +63,8 @@ class Counters:
         self._rose, self._before = rose, now
         self._known = {key: one for key, one in self._known.items() if one.at > now - KEPT}
         self._known.update(counts)
+        if all_of_node is not None and _NODE in counts and counts[_NODE].kills < all_of_node.kills:
+            self._known[_NODE] = all_of_node  # it never falls: what is taken off it was read a moment later
         return found
 
     def _rise(self, known: Optional[_Count], count: _Count) -> Optional[Evidence]:
@@ -70,8 +75,9 @@ class Counters:
                 return None
             kills, after = count.kills, max(self._before, count.started or 0.0)
         else:
-            # One that fell is of a cgroup that was made anew: it counts from 0 again.
-            kills = count.kills - known.kills if count.kills >= known.kills else count.kills
+            kills = count.kills - known.kills
+            if kills < 0 and count.place is not None:
+                kills = count.kills  # of a cgroup that was made anew: it counts from 0 again
             after = known.at
         if kills <= 0:
             return None
@@ -88,20 +94,23 @@ class Counters:
         )
 
 
-def _counts(version: str, cgroups: Iterable[Cgroup], node: Figures, now: float) -> Dict[_Key, _Count]:
+def _counts(version: str, cgroups: Sequence[Cgroup], node: Figures, now: float) -> Dict[_Key, _Count]:
     counts: Dict[_Key, _Count] = {}
+    found = [cgroup for cgroup in cgroups if cgroup.place.level in (CONTAINER, POD, OTHER)]
     total = node.get("oom_kills")
     if isinstance(total, int):
-        counts[_NODE] = _Count(total, now, None)
-    found = [cgroup for cgroup in cgroups if cgroup.place.level in (CONTAINER, POD, OTHER)]
+        twice = [_number(one, "oom_group_kills") for one in cgroups if one.place.level == QOS and _topmost(one)]
+        counts[_NODE] = _Count(total - sum(number or 0 for number in twice), now, None)
     if version == V2:
         return {**counts, **_of_version_2(found)}
     inside: Dict[str, int] = {}
     for cgroup in found:
-        kills, place = cgroup.figures.get("oom_kills"), cgroup.place
-        if place.level == CONTAINER and isinstance(kills, int):
+        kills, place = _number(cgroup, "oom_kills"), cgroup.place
+        if kills is None:
+            continue
+        if place.level == CONTAINER:
             counts[CONTAINER, place.container_id] = _count(kills, cgroup)
-        elif place.level == OTHER and place.container_id and isinstance(kills, int):
+        elif place.level == OTHER and place.container_id:
             inside[place.container_id] = inside.get(place.container_id, 0) + kills
     for container, kills in inside.items():
         own = counts.get((CONTAINER, container))
@@ -119,9 +128,11 @@ def _of_version_2(cgroups: List[Cgroup]) -> Mapping[_Key, _Count]:
     for cgroup in cgroups:
         place = cgroup.place
         nested = place.level == CONTAINER and place.container_id in outer
-        kills = cgroup.figures.get("oom_kills_local" if nested else "oom_kills")
-        if not isinstance(kills, int):
+        kills = _number(cgroup, "oom_kills_local" if nested else "oom_kills")
+        if kills is None:
             continue
+        if not nested:
+            kills -= _number(cgroup, "oom_group_kills") or 0
         if place.level == CONTAINER:
             counts[CONTAINER, place.container_id] = _count(kills, cgroup)
         elif place.level == POD and place.pod_uid not in holding:
@@ -129,6 +140,15 @@ def _of_version_2(cgroups: List[Cgroup]) -> Mapping[_Key, _Count]:
     return counts
 
 
+def _topmost(cgroup: Cgroup) -> bool:
+    """kubepods itself: with what lies below it."""
+    return not cgroup.place.qos and not cgroup.place.outer
+
+
 def _count(kills: int, cgroup: Cgroup) -> _Count:
-    pids = cgroup.figures.get("pids")
-    return _Count(kills, cgroup.at, cgroup.place, cgroup.started, pids if isinstance(pids, int) else 0)
+    return _Count(kills, cgroup.at, cgroup.place, cgroup.started, _number(cgroup, "pids") or 0)
+
+
+def _number(cgroup: Cgroup, name: str) -> Optional[int]:
+    value = cgroup.figures.get(name)
+    return value if isinstance(value, int) else None

@@ -98,10 +98,10 @@ def _with(ledger: Ledger, marks: Sequence[Mark], refused: int, now: float) -> Le
     if kept == ledger.marks:
         return ledger
     groups = _paired(kept.values())
-    groups.sort(key=lambda group: (group.at, group.marks[0].key))
+    groups.sort(key=lambda group: (*reversed(group.when()), group.marks[0].key))
     surplus, groups = groups[:-MOST], groups[-MOST:]
     if surplus:
-        floor = max(floor, surplus[-1].at)
+        floor = max(floor, surplus[-1].when()[1])
         kept = {mark.key: mark for group in groups for mark in group.marks}
     kills = tuple(_kill(group, ledger.named) for group in groups)
     named = frozenset(kill.id for kill in kills)
@@ -119,7 +119,11 @@ def _fuller(known: Mark, mark: Mark) -> Mark:
 
 
 class _Group:
-    """Marks that are one kill, the best witness first, and what they say together."""
+    """Marks that are one kill, the best witness first, and what they say together.
+
+    `after` and `at` are the first's, to which the others' times are held: which of two kills a mark is of may be a
+    guess, and no guess is built on another.
+    """
 
     __slots__ = ("after", "at", "container_id", "ended", "host", "marks", "name", "pid", "pod", "pod_uid", "ranks")
 
@@ -136,9 +140,6 @@ class _Group:
         said = mark.said
         self.marks.append(mark)
         self.ranks.add(mark.rank)
-        after, at = max(self.after, said.after), min(self.at, said.at)
-        if after <= at:
-            self.after, self.at = after, at
         self.container_id = self.container_id or said.container_id
         self.pod_uid = self.pod_uid or said.pod_uid
         self.pod = self.pod or _pod(said)
@@ -160,6 +161,15 @@ class _Group:
             return self.container_id == said.container_id
         pairs = ((self.pod_uid, said.pod_uid), (self.pod, _pod(said)), (self.name, said.container))
         return all(mine == other or not mine or not other for mine, other in pairs)
+
+    def when(self) -> Tuple[float, float]:
+        """After, and at: what all say together that speak of this container."""
+        after, at = self.after, self.at
+        for mark in self.marks:
+            said = mark.said
+            if said.container_id == self.container_id and max(after, said.after) <= min(at, said.at):
+                after, at = max(after, said.after), min(at, said.at)
+        return after, at
 
     def gap(self, mark: Mark) -> float:
         """Seconds between what they say of the time; 0 = it can be the same moment."""
@@ -269,11 +279,12 @@ def _kill(group: _Group, named: FrozenSet[str]) -> Kill:
     told = {witness for mark in group.marks for witness in mark.witnesses}
     logged = [one for one in said if one.pid is not None]
     best = (logged or said)[0]
+    after, at = group.when()
     return Kill(
         id=next((key for key in keys if key in named), keys[0]),
         node=said[0].node,
-        at=group.at,
-        after=group.after,
+        at=at,
+        after=after,
         container_id=group.container_id,
         pod_uid=group.pod_uid,
         namespace=_first(one.namespace for one in said),

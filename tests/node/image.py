@@ -15,14 +15,14 @@ COMMANDS = ("sh", "sleep", "dd", "head", "cat", "true", "tail", "wget", "seq")
 
 def write(busybox: Path, archive: Path) -> None:
     """`archive`: an OCI layout with NAME, made of the static program `busybox`."""
-    layer = _layer(busybox.read_bytes())
-    packed = gzip.compress(layer, 1, mtime=0)
+    unpacked = layer(busybox)
+    packed = gzip.compress(unpacked, 1, mtime=0)
     config = {
         "architecture": "amd64",
         "os": "linux",
         # What a pod's sandbox runs, which only has to stay; containers name commands of their own.
         "config": {"Env": ["PATH=/bin"], "Cmd": ["/bin/sleep", "2147483647"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(unpacked).hexdigest()}"]},
     }
     blobs: List[bytes] = []
 
@@ -49,15 +49,15 @@ def write(busybox: Path, archive: Path) -> None:
             _add(tar, f"blobs/sha256/{hashlib.sha256(blob).hexdigest()}", blob)
 
 
-def _layer(busybox: bytes) -> bytes:
-    """A root file system, as an uncompressed tar."""
+def layer(busybox: Path) -> bytes:
+    """A root file system of the static program `busybox`, as an uncompressed tar."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
         for name in ("bin", "etc", "tmp"):
             folder = tarfile.TarInfo(name)
             folder.type, folder.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(folder)
-        _add(tar, "bin/busybox", busybox, 0o755)
+        _add(tar, "bin/busybox", busybox.read_bytes(), 0o755)
         for name in COMMANDS:
             link = tarfile.TarInfo(f"bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"

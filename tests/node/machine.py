@@ -76,11 +76,16 @@ def clean() -> None:
     """Take back what prepared() and a node in it did, in this run or in one that was killed."""
     if not FOLDER.exists():
         return
-    _end_processes()
-    _unmount()
-    _remove_cgroups()
+    take_back(FOLDER, CGROUP)
     _restore()
     shutil.rmtree(str(FOLDER))
+
+
+def take_back(folder: Path, cgroup: str) -> None:
+    """End the processes, mounts and cgroups that lie in `folder` and in the cgroups named `cgroup`."""
+    _end_processes(folder, cgroup)
+    _unmount(folder)
+    _remove_cgroups(cgroup)
 
 
 def _save() -> None:
@@ -123,11 +128,11 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _end_processes() -> None:
-    """SIGKILL to what runs in our cgroups, and to servers and shims that were started with our folder."""
+def _end_processes(folder: Path, cgroup: str) -> None:
+    """SIGKILL to what runs in the cgroups, and to servers and shims that were started with the folder."""
     deadline = time.monotonic() + DEATH_SECONDS
     while True:
-        pids = _pids_in_cgroups() | _pids_with_folder()
+        pids = _pids_in_cgroups(cgroup) | _pids_with_folder(folder)
         if not pids:
             return
         if time.monotonic() > deadline:
@@ -138,40 +143,40 @@ def _end_processes() -> None:
         time.sleep(0.05)
 
 
-def _pids_in_cgroups() -> Set[int]:
+def _pids_in_cgroups(cgroup: str) -> Set[int]:
     found: Set[int] = set()
     for hierarchy in hierarchies():
-        for path in (hierarchy / CGROUP).rglob("cgroup.procs"):
+        for path in (hierarchy / cgroup).rglob("cgroup.procs"):
             with contextlib.suppress(OSError):
                 found |= {int(word) for word in path.read_text().split()}
     return found
 
 
-def _pids_with_folder() -> Set[int]:
-    """Processes with an argument below FOLDER; one that has ended has no arguments any more."""
+def _pids_with_folder(folder: Path) -> Set[int]:
+    """Processes with an argument below the folder; one that has ended has no arguments any more."""
     found: Set[int] = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = path.read_bytes().split(b"\0")
-            if any(word.rpartition(b"=")[2].startswith(f"{FOLDER}/".encode()) for word in words):
+            if any(word.rpartition(b"=")[2].startswith(f"{folder}/".encode()) for word in words):
                 found.add(int(path.parent.name))
     return found - {os.getpid()}
 
 
-def _unmount() -> None:
+def _unmount(folder: Path) -> None:
     """The last mounted first; lazily, for a mount that a dying process holds."""
     for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
         place = line.split()[4]
-        if place.startswith(f"{FOLDER}/"):
+        if place.startswith(f"{folder}/"):
             subprocess.run(["umount", "--lazy", place], check=True, timeout=30)
 
 
-def _remove_cgroups() -> None:
+def _remove_cgroups(cgroup: str) -> None:
     for hierarchy in hierarchies():
-        top = hierarchy / CGROUP
+        top = hierarchy / cgroup
         if top.is_dir():
-            for folder, _, _ in os.walk(str(top), topdown=False):
-                os.rmdir(folder)
+            for inner, _, _ in os.walk(str(top), topdown=False):
+                os.rmdir(inner)
 
 
 def _ip(*words: str) -> str:

@@ -80,7 +80,7 @@ class Cri:
                 container, stats = _stats(raw)
             except BadMessage:
                 continue
-            if is_id(container):
+            if is_id(container) and stats.figures:  # containerd lists those that ended as well
                 found[container] = stats
         return found
 

@@ -28,8 +28,9 @@ ALL_SECONDS = 8.0  # of all calls of stats() or ended(): one a container
 MAX_ANSWER = 8 * 1024 * 1024  # bytes: 1,000 containers are about 3 MiB
 MAX_TEXT = 4096  # characters of a name
 MOST_ASKED = 200  # ended containers that are looked at in one turn; the others in the next ones
-# Before it there is no one-shot, and a look at a container takes Docker a second or two.
-ONE_SHOT_SINCE = (1, 41)
+# Docker tells of a container at its next tick, which is up to a second away, two without one-shot (before 20.10):
+# so many are asked at once.
+AT_ONCE = 64
 _KUBERNETES = "io.kubernetes."
 # Docker's names, of cgroup v2 and v1, and the figure.
 _MEMORY = (
@@ -65,7 +66,6 @@ class Docker:
         version = mapping(self._get(VERSION, time.monotonic() + SECONDS))
         if not text(version.get("ApiVersion")):
             raise RuntimeSilent(f"what listens at {path} is not Docker: its version names no API")
-        self._api = _api(version["ApiVersion"])
         self.name = f"docker {text(version.get('Version'))}".strip()
 
     def close(self) -> None:
@@ -78,22 +78,33 @@ class Docker:
 
     def stats(self) -> Mapping[str, RuntimeStats]:
         """One call a container. Those that Docker does not get to in ALL_SECONDS are not told of."""
-        if self._api < ONE_SHOT_SINCE:
-            wanted = ".".join(map(str, ONE_SHOT_SINCE))
-            raise RuntimeSilent(
-                f"{self.name} takes a second to tell of one container: its figures are asked from API {wanted} on"
-            )
-        found: Dict[str, RuntimeStats] = {}
+        running = [text(row.get("Id")) for row in self._listed(status=["running"])]
         deadline = time.monotonic() + ALL_SECONDS
-        for row in self._listed(status=["running"]):
+        found: Dict[str, RuntimeStats] = {}
+        for first in range(0, len(running), AT_ONCE):
             if time.monotonic() > deadline:
                 break
-            container = text(row.get("Id"))
-            try:
-                told = self._get(STATS, deadline, container, **{"stream": "false", "one-shot": "true"})
-            except _Refused:  # it was removed since it was listed
-                continue
-            found[container] = _stats(mapping(told))
+            found.update(self._stats(running[first : first + AT_ONCE], deadline))
+        return found
+
+    def _stats(self, containers: Sequence[str], deadline: float) -> Dict[str, RuntimeStats]:
+        """Each on a connection of its own, so that all wait for the same tick."""
+        asked: List[Tuple[str, _Connection]] = []
+        found: Dict[str, RuntimeStats] = {}
+        try:
+            for container in containers:
+                asked.append((container, self._opened(deadline)))
+                asked[-1][1].request("GET", _path(STATS, container, {"stream": "false", "one-shot": "true"}))
+            for container, connection in asked:
+                try:
+                    found[container] = _stats(mapping(self._answer(STATS, connection)))
+                except _Refused:  # it was removed since it was listed
+                    continue
+        except (OSError, http.client.HTTPException) as error:
+            raise self._silent(STATS, error) from error
+        finally:
+            for _, connection in asked:
+                connection.close()
         return found
 
     def ended(self) -> List[Evidence]:
@@ -144,32 +155,38 @@ class Docker:
 
     def _get(self, call: str, deadline: float, container: str = "", **query: str) -> Any:
         """JSON, decoded. A connection that ended since the last call is made anew, once."""
-        if call not in CALLS or ("ID" in call) != bool(container) or (container and not is_id(container)):
-            raise ValueError(f"{call} of {container!r} is not among the calls that only read")
-        path = call.replace("ID", container) + (f"?{urlencode(query)}" if query else "")
-        deadline = min(deadline, time.monotonic() + SECONDS)
+        path, deadline = _path(call, container, query), min(deadline, time.monotonic() + SECONDS)
         for again in (True, False):
             kept = self._connection is not None and self._connection.sock is not None
             try:
-                return self._asked(call, path, deadline)
+                connection = self._kept(deadline)
+                connection.request("GET", path)
+                return self._answer(call, connection)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 # RemoteDisconnected is of this kind too; no answer in time is not.
                 if not (again and kept and isinstance(error, ConnectionError)):
-                    raise RuntimeSilent(f"Docker at {self._path} did not answer {call}: {_why(error)}") from error
+                    raise self._silent(call, error) from error
         raise AssertionError("the second time raises or returns")
 
-    def _asked(self, call: str, path: str, deadline: float) -> Any:
-        connection = self._connection
-        if connection is None or connection.sock is None:
-            connection = self._connection = _Connection("localhost")
-            connection.sock = connect(self._path, deadline)
-        connection.sock.deadline = deadline
-        connection.request("GET", path)
+    def _kept(self, deadline: float) -> _Connection:
+        if self._connection is None or self._connection.sock is None:
+            self._connection = self._opened(deadline)
+        else:
+            self._connection.sock.deadline = deadline
+        return self._connection
+
+    def _opened(self, deadline: float) -> _Connection:
+        connection = _Connection("localhost")
+        connection.sock = connect(self._path, deadline)
+        return connection
+
+    def _answer(self, call: str, connection: _Connection) -> Any:
+        """JSON, decoded. Raises _Refused, RuntimeSilent, OSError and HTTPException."""
         response = connection.getresponse()
         raw = response.read(MAX_ANSWER + 1)
         if len(raw) > MAX_ANSWER:
-            self.close()
+            connection.close()
             raise RuntimeSilent(f"Docker at {self._path} answered {call} with more than {MAX_ANSWER} bytes")
         if response.status in (404, 409):
             raise _Refused(f"Docker at {self._path} answered {call} with status {response.status}")
@@ -179,6 +196,15 @@ class Docker:
             return json.loads(raw)
         except (ValueError, RecursionError):
             raise RuntimeSilent(f"Docker at {self._path} answered {call} with something that is no JSON") from None
+
+    def _silent(self, call: str, error: Exception) -> RuntimeSilent:
+        return RuntimeSilent(f"Docker at {self._path} did not answer {call}: {_why(error)}")
+
+
+def _path(call: str, container: str, query: Mapping[str, str]) -> str:
+    if call not in CALLS or ("ID" in call) != bool(container) or (container and not is_id(container)):
+        raise ValueError(f"{call} of {container!r} is not among the calls that only read")
+    return call.replace("ID", container) + (f"?{urlencode(query)}" if query else "")
 
 
 def _named(row: Mapping[str, Any]) -> Named:
@@ -233,12 +259,6 @@ def _moment(value: Any) -> Optional[float]:
 
 def _short(value: Any) -> str:
     return text(value)[:MAX_TEXT]
-
-
-def _api(version: str) -> Tuple[int, ...]:
-    """1.41 as (1, 41); () where it is no number, which is below all."""
-    parts = version.split(".")
-    return tuple(int(part) for part in parts) if all(part.isdecimal() and len(part) < 6 for part in parts) else ()
 
 
 def _why(error: Exception) -> str:

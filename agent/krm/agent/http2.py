@@ -102,12 +102,16 @@ class Connection:
 
     def _call(self, path: str, body: bytes) -> bytes:
         stream, frames = self._stream, self._frames()
-        self._send(frame(HEADERS, END_HEADERS, stream, headers(path)))
-        while len(body) > min(self._window, self._stream_window):
-            self._control(*next(frames))
+        question = frame(HEADERS, END_HEADERS, stream, headers(path))
+        if len(body) > min(self._window, self._stream_window):
+            self._send(question)
+            question = b""
+            while len(body) > min(self._window, self._stream_window):
+                self._control(*next(frames))
         self._window -= len(body)
         self._stream_window -= len(body)
-        self._send(frame(DATA, END_STREAM, stream, body))
+        # In one piece: a server that speaks something else may close after the first, and then nothing can be sent.
+        self._send(question + frame(DATA, END_STREAM, stream, body))
         answer, consumed = bytearray(), 0
         for kind, flags, of, payload in frames:
             self._heard = self._heard or of == stream

@@ -37,7 +37,8 @@ class RuntimeStats(NamedTuple):
 class Runtime(Protocol):
     """One runtime behind one socket. Each call asks anew, is bounded in bytes and time, and raises RuntimeSilent.
 
-    Not for several threads. After a RuntimeSilent the next call connects anew.
+    Not for several threads, and best in one of its own: Docker 20.10 takes a second to tell of its containers.
+    After a RuntimeSilent the next call connects anew.
     """
 
     @property

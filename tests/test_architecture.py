@@ -46,7 +46,7 @@ LAZY_DOORS: Dict[str, FrozenSet[str]] = {"kubernetes": frozenset({"client"})}
 # What a bare `pip install krm` brings, for rooms that readers import.
 BASE_ROOMS = frozenset({"model", "store", "client", "cli", "monitor"})
 BASE_PACKAGES = frozenset({"redis", "msgpack"})
-IMAGES = ("streamer", "verifier", "aggregator", "collector", "server")
+IMAGES = ("streamer", "verifier", "aggregator", "collector", "agent", "server")
 
 
 class Import(NamedTuple):

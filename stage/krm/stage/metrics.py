@@ -12,9 +12,10 @@ import logging
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import accumulate
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, Tuple, Union
 
-from krm.model.delays import Histogram
+if TYPE_CHECKING:
+    from krm.model.delays import Histogram
 
 # (name, what it is; counters end in _total as OpenMetrics demands).
 METRICS: Dict[str, str] = {
@@ -40,7 +41,7 @@ METRICS: Dict[str, str] = {
     "krm_commit_to_reader_seconds": "From creation to publication to readers, exact to 1 s.",
 }
 # A number, None = unknown; or numbers and histograms by event.
-Figure = Union[float, Mapping[str, Union[float, Histogram]], None]
+Figure = Union[float, Mapping[str, Union[float, "Histogram"]], None]
 Figures = Mapping[str, Figure]
 
 log = logging.getLogger("krm")
@@ -68,6 +69,7 @@ class Collector:
 def _add(
     families: Dict[str, Any], name: str, labels: Mapping[str, str], value: Union[float, Histogram, None]
 ) -> None:
+    from krm.model.delays import Histogram  # brings msgpack, which a process without Redis does not have
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
     if isinstance(value, Histogram):

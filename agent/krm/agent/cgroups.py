@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from typing import AbstractSet, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
-from krm.agent.figures import Figures
-from krm.agent.hierarchy import Hierarchy, Unreadable
+from krm.agent.figures import Figures, Value
+from krm.agent.hierarchy import V2, Hierarchy, Unreadable
+from krm.agent.parsing import keyed
 from krm.agent.reading import read_cgroup, with_limits
 from krm.agent.seen import CONTAINER, NODE, OTHER, POD, Cgroup, Place, Process
 
 LIMITS_EVERY = 6  # turns: half a minute
+
+
+MOST_INSIDE = 500  # cgroups below containers' own
+_KILLS = keyed({"oom_kill": ("oom_kills", 1)})
 
 
 class _Kept(NamedTuple):
@@ -36,8 +41,14 @@ class Cgroups:
         self._turns += 1
         found: List[Cgroup] = []
         kept: Dict[str, _Kept] = {}
+        apart = 0 if self._hierarchy.version == V2 else MOST_INSIDE
         for place in places:
-            if place.level == NODE or (place.level == OTHER and place.path not in others):
+            if place.level == OTHER and place.path not in others:
+                if place.container_id and apart:
+                    apart -= 1
+                    found += self._kills(place, now)
+                continue
+            if place.level == NODE:
                 continue
             inode = self._inode(place)
             before = self._kept.get(place.path)
@@ -69,6 +80,15 @@ class Cgroups:
                 cgroup = cgroup._replace(started=first)
             told.append(cgroup)
         return tuple(told)
+
+    def _kills(self, place: Place, now: float) -> List[Cgroup]:
+        """OOM kills alone, of a cgroup below a container's: version 1 counts them in each by itself."""
+        figures: Dict[str, Value] = {}
+        try:
+            _KILLS(self._hierarchy.read("memory", place.path, "memory.oom_control"), figures)
+        except (FileNotFoundError, Unreadable):
+            return []
+        return [Cgroup(place, now, None, figures)]
 
     def _inode(self, place: Place) -> int:
         try:

@@ -32,7 +32,9 @@ class World:
         number = 100
         there = {place.container_id for place in self.tree.places.values()}
         for pod in self.tree.pods:
-            for container in {pod.sandbox, *pod.containers} & there:  # Docker's own have no sandbox
+            for container in (pod.sandbox, *pod.containers):  # pause is the oldest of its pod
+                if container not in there:
+                    continue  # Docker's own have no sandbox
                 number += 1
                 self.pids[container] = number
                 name = b"pause" if container == pod.sandbox else b"server"

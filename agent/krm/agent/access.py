@@ -98,6 +98,9 @@ def secret(files: Files) -> Changing:
 def _context(files: Files) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for path in (files.cert, files.key):
+        with open(path, "rb"):  # ssl does not say which of them it misses
+            pass
     context.load_cert_chain(files.cert, files.key)
     return context
 

@@ -122,7 +122,7 @@ def _grown(figure: str, now: Cgroup, before: Optional[Cgroup]) -> Optional[float
     late, early = now.figures.get(figure), None if before is None else before.figures.get(figure)
     if before is None or not isinstance(late, int) or not isinstance(early, int) or now.at <= before.at:
         return None
-    return max(0, late - early) / (now.at - before.at)
+    return (late - early) / (now.at - before.at) if late >= early else None  # less: it began anew
 
 
 def _quota(cgroup: Cgroup) -> str:

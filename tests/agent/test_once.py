@@ -1,0 +1,162 @@
+"""`krm agent --once`: what a person on a node reads, on any Linux machine, as any user, with no Kubernetes near."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict, List
+
+import pytest
+from agent.lesser import as_agent
+from agent.turns import AT_CONTAINER, ID, NOW, UID, cgroup, process, seen
+from krm.agent.once import JSON, TABLE, WIDE, shown
+from krm.agent.seen import CONTAINER, Missing, Seen
+from krm.agent.turn import Asked, Turns
+from paper_proc import PaperProc
+
+PLACE = {"container_id": ID, "pod_uid": UID, "qos": "burstable"}
+
+
+def two(before: Dict[str, object], now: Dict[str, object], seconds: float = 2.0) -> tuple[Seen, Seen]:
+    """A container at two moments."""
+    late = cgroup(CONTAINER, AT_CONTAINER, now, **PLACE)
+    early = cgroup(CONTAINER, AT_CONTAINER, before, **PLACE)._replace(at=late.at - seconds)
+    return seen(cgroups=(early,), processes_at=NOW - 5), seen(cgroups=(late,), processes_at=NOW - 3)
+
+
+def row_of(text: str, first: str) -> List[str]:
+    (line,) = [line for line in text.splitlines() if line.startswith(first)]
+    return re.split(r" {2,}", line)
+
+
+def test_a_container_is_told_with_what_it_uses_and_may_use() -> None:
+    before, now = two(
+        {"cpu_usage_ns": 1_000_000_000, "cpu_throttled_ns": 0},
+        {
+            "cpu_usage_ns": 1_500_000_000, "cpu_throttled_ns": 200_000_000, "cpu_quota_us": 50_000,
+            "cpu_period_us": 100_000, "memory_working_set": 64 << 20, "memory_limit": 256 << 20, "pids": 17,
+            "oom_kills": 1,
+        },
+    )  # fmt: skip
+    text = shown(before, now, TABLE, "6.1.0")
+    assert row_of(text, "NAMESPACE") == [
+        "NAMESPACE", "POD", "CONTAINER", "CPU", "OF", "THROTTLED", "MEMORY", "OF", "SHARE", "PIDS", "OOM KILLS",
+    ]  # fmt: skip
+    assert row_of(text, "shop") == [
+        "shop", "web-0", "web", "250m", "500m", "10%", "64Mi", "256Mi", "25%", "17", "1",
+    ]  # fmt: skip
+    assert text.splitlines()[0].startswith("worker-1: cgroup v1, kernel 6.1.0, 1 containers of 0 pods, 2 processes")
+
+
+def test_unknown_is_unknown_and_no_limit_is_said() -> None:
+    before, now = two({}, {"cpu_quota_us": "unlimited", "memory_limit": "unlimited", "memory_working_set": 5 << 20})
+    assert row_of(shown(before, now, TABLE, "k"), "shop") == [
+        "shop", "web-0", "web", "-", "unlimited", "-", "5120Ki", "unlimited", "-", "-", "-",
+    ]  # fmt: skip
+
+
+def test_a_counter_that_began_anew_is_no_negative_use() -> None:
+    before, now = two({"cpu_usage_ns": 10**12}, {"cpu_usage_ns": 5})
+    assert row_of(shown(before, now, TABLE, "k"), "shop")[3] == "-"
+
+
+def test_processes_are_the_same_only_with_the_same_start() -> None:
+    early = (process(7, cpu_ns=0), process(8, cpu_ns=0))
+    late = (process(7, cpu_ns=10**9), process(8, cpu_ns=10**9, started_ticks=5))
+    text = shown(seen(processes=early, processes_at=NOW - 2), seen(processes=late, processes_at=NOW), TABLE, "k")
+    assert row_of(text, "7 ")[5] == "500m"
+    assert row_of(text, "8 ")[5] == "-"
+
+
+def test_the_short_table_has_the_largest_processes_and_wide_has_all() -> None:
+    many = tuple(process(pid, rss=pid << 20) for pid in range(100, 140))
+    turn = seen(processes=many)
+    short, wide = shown(turn, turn, TABLE, "k"), shown(turn, turn, WIDE, "k")
+    assert "and 25 smaller ones: -o wide shows all" in short
+    assert "\n139 " in short
+    assert "\n101 " not in short
+    assert all(f"\n{pid} " in wide for pid in range(100, 140))
+
+
+def test_what_cannot_be_seen_is_said_with_what_turns_it_on() -> None:
+    turn = seen(missing=(Missing("kernel log", "it is not read: --kernel-log turns it on"),))
+    assert "kernel log: it is not read: --kernel-log turns it on" in shown(turn, turn, TABLE, "k")
+
+
+def test_no_name_moves_the_cursor() -> None:
+    hostile = process(5, name="\x1b[2J\u202e\n", command="a\x07\udcff")
+    turn = seen(processes=(hostile, process(6, name="\x1b[31m")))
+    text = shown(turn, turn, WIDE, "\x1b")
+    assert text.isprintable() or set(text) - {"\n"} == {c for c in text if c.isprintable()}
+
+
+def test_json_is_all_three_documents() -> None:
+    turn = seen()
+    whole = json.loads(shown(turn, turn, JSON, "k"))
+    assert set(whole) == {"node", "processes", "kills"}
+    assert whole["node"]["containers"][0]["id"] == ID
+
+
+def agent(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "krm.agent", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "KRM_REDIS": "redis://127.0.0.1:1/0", **env},
+    )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is a /proc on Linux alone")
+def test_on_this_machine_it_sees_this_very_process(tmp_path: Path) -> None:
+    done = agent("--once", "-o", "json", NODE_NAME="of-the-environment")
+    assert done.returncode == 0, done.stderr
+    whole = json.loads(done.stdout)
+    assert whole["node"]["node"] == "of-the-environment"
+    (own,) = [row for row in whole["processes"]["processes"] if row["pid"] == os.getpid()]
+    assert own["ppid"] == os.getppid()
+    assert agent("--once", "-o", "json", "--node", "given").stdout.count('"node": "given"') == 3
+
+
+def test_where_no_container_is_it_says_so(tmp_path: Path) -> None:
+    proc = PaperProc(tmp_path / "proc")
+    proc.put(1, 1, name=b"init", ppid=0)
+    folders = ("--procfs", str(proc.folder), "--cgroupfs", str(tmp_path / "none"))
+    done = agent("--once", *folders)
+    assert done.returncode == 0
+    assert "no container here, 1 processes" in done.stdout
+    assert "\n1 " in done.stdout
+    assert "cgroups: " in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root becomes another")
+def test_it_runs_as_any_user() -> None:
+    def look() -> str:
+        turns = Turns(Asked("n"))
+        first, second = turns.turn(True), turns.turn(True)
+        return shown(first, second, JSON, "k")
+
+    look()  # what is imported late may lie where another may not read
+    whole = json.loads(as_agent(look))
+    assert os.getpid() in {row["pid"] for row in whole["processes"]["processes"]}
+
+
+def test_bad_settings_are_sentences(tmp_path: Path) -> None:
+    done = agent("--once", "-o", "yaml")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        2,
+        "krm agent: error: --output: 'yaml' is none of table, wide, json",
+    )
+    done = agent("--address", "0.0.0.0")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "krm agent: 0.0.0.0 is not this machine alone: give --cert, --key and --token-file, or --address 127.0.0.1"
+    )
+    done = agent("--cert", str(tmp_path / "none"), "--key", "k", "--token-file", "t")
+    assert done.returncode == 1
+    assert str(tmp_path / "none") in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

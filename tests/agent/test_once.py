@@ -12,11 +12,11 @@ from typing import Dict, List
 
 import pytest
 from agent.lesser import as_agent
+from agent.paper_proc import PaperProc
 from agent.turns import AT_CONTAINER, ID, NOW, UID, cgroup, process, seen
 from krm.agent.once import JSON, TABLE, WIDE, shown
 from krm.agent.seen import CONTAINER, Missing, Seen
 from krm.agent.turn import Asked, Turns
-from paper_proc import PaperProc
 
 PLACE = {"container_id": ID, "pod_uid": UID, "qos": "burstable"}
 

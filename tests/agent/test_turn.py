@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
 import pytest
+from agent.paper_proc import PaperProc
 from agent.trees import Tree
 from krm.agent import asking, turn
 from krm.agent.documents import kills_document, listed, node_document, packed, processes_document
@@ -16,7 +17,6 @@ from krm.agent.runtimes import RuntimeSilent, RuntimeStats
 from krm.agent.seen import CONTAINER, POD, QOS, Named, Seen
 from krm.agent.turn import Asked, Turns
 from krm.model.kills import Evidence
-from paper_proc import PaperProc
 
 from agent import trees
 

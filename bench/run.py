@@ -23,6 +23,8 @@ import serving
 import watchers
 from rig import Row
 
+import agent
+
 PARTS: Dict[str, Callable[[], List[Row]]] = {
     "decode": decode.rows,
     "throughput": flow.throughput,
@@ -34,6 +36,7 @@ PARTS: Dict[str, Callable[[], List[Row]]] = {
     "watchers": watchers.rows,
     "history": history.rows,
     "collection": collect.rows,
+    "agent": agent.rows,
 }
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- table: make bench -->", "<!-- end of table -->"

@@ -22,12 +22,13 @@ class Reading(NamedTuple):
 class Counters:
     """The counters of the cgroup of one container, with cgroups of version 1 or 2."""
 
-    def __init__(self, container_id: str) -> None:
-        """container_id: as a pod's status has it, `containerd://...`."""
+    def __init__(self, container_id: str, below: str = CGROUP) -> None:
+        """container_id: as a pod's status has it, `containerd://...`. below: a cgroup at the hierarchies' root."""
+        self._below = below
         name = container_id.rpartition("/")[2]
         self._folders: Dict[str, Path] = {}
         for hierarchy in hierarchies():
-            for folder in (hierarchy / CGROUP).rglob(name):
+            for folder in (hierarchy / below).rglob(name):
                 for file in folder.iterdir():
                     self._folders.setdefault(file.name, folder)
         if "memory.stat" not in self._folders:
@@ -37,7 +38,7 @@ class Counters:
     def path(self) -> str:
         """Below a hierarchy, as `/krm-test-node/kubepods/burstable/pod.../...`."""
         folder = str(self._folders["memory.stat"])
-        return folder[folder.index(f"/{CGROUP}/") :]
+        return folder[folder.index(f"/{self._below}/") :]
 
     def read(self) -> Reading:
         memory = self._fields("memory.stat")

@@ -27,6 +27,7 @@ from krm.server.original import Original
 from krm.server.own_routes import own_routes
 from krm.server.past import Past
 from krm.server.routes import Route
+from krm.server.seen_api import SeenApi, SeenReads
 from krm.server.serving import Serving
 from krm.server.streams import Streams
 from krm.store import connect as store
@@ -117,7 +118,9 @@ class Served:
     def _routes(self, serving: Serving, metrics: Metrics) -> Callable[[Gate, Streams], List[Route]]:
         def routes(gate: Gate, streams: Streams) -> List[Route]:
             own = own_routes(serving, gate, self.past, streams, lambda: self._app.routes)
-            return [*Original(serving, gate).routes(), metrics.route(serving.catalog.cluster, gate), *own]
+            cluster = serving.catalog.cluster
+            own += SeenApi(gate, SeenReads(self._database, cluster)).routes()
+            return [*Original(serving, gate).routes(), metrics.route(cluster, gate), *own]
 
         return routes
 

@@ -7,6 +7,7 @@ import json
 from typing import Any, Dict, Iterator
 
 import pytest
+import seen_in_redis
 from kept_cluster import KeptCluster, pod
 from served_cluster import Served, quick
 from server_process import tell_facts
@@ -22,6 +23,7 @@ def served(kept: KeptCluster, monkeypatch: Any) -> Iterator[Served]:
     for kind in ("services", "persistentvolumeclaims", "deployments.apps", "ingresses.networking.k8s.io"):
         kept.kind(kind, {})
     tell_facts(kept)
+    seen_in_redis.write(kept.database, kept.name)
     with Served(kept.url, [kept.name]) as running:
         running.settle(kept)
         yield running
@@ -40,7 +42,7 @@ def test_the_document_is_openapi_3_1_and_holds_every_route(served: Served) -> No
     found = document(served)
     validator.validate(found)
     assert found["openapi"].startswith("3.1")
-    own = {"kinds", "status", "drift", "clusters", "openapi.json"}
+    own = {"kinds", "status", "drift", "clusters", "openapi.json", "processes", "kills"}
     of_kind = {"snapshots", "objects", "changes", "versions", "diffs"}
     wanted = {f"/krm/v1/{name}" for name in own} | {f"/krm/v1/{name}/{{kind}}" for name in of_kind}
     assert wanted | {"/metrics", "/pods", "/nodes", "/services", "/ingress", "/pvcs", "/deployments"} <= set(

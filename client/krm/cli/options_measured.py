@@ -1,4 +1,4 @@
-"""The grammar of what is measured: top, export, backup, restore."""
+"""The grammar of what is measured: top, processes, kills, export, backup, restore."""
 
 from __future__ import annotations
 
@@ -30,6 +30,35 @@ def top(parser: Parser, commands: Any, name: str) -> None:
         help="wide: share of requests and limits, node, age, source; json: everything",
     )  # fmt: skip
     command.add_argument("-w", "--watch", action="store_true", help="again each 2 s until interrupted")
+    trust(command)
+    where(command)
+
+
+def processes(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(parser, commands, name, "what runs in pods, process by process, as node agents see it")
+    command.add_argument("--pod", metavar="POD", default="", help="of this pod (default: all)")
+    command.add_argument("--node", metavar="NODE", default="", help="of this node (default: all)")
+    command.add_argument("--host", action="store_true", help="what runs on nodes and belongs to no pod, instead")
+    all_or_one_namespace(command)
+    command.add_argument(
+        "--sort-by", choices=("cpu", "memory"), default="", help="largest first (default: by pod and PID)"
+    )
+    _table(command, "wide: node, PID inside, parent, user, state, threads, age, what it is, command")
+
+
+def kills(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(parser, commands, name, "who was killed for want of memory in the last day, and why")
+    command.add_argument("--pod", metavar="POD", default="", help="of this pod (default: all)")
+    command.add_argument("--node", metavar="NODE", default="", help="on this node (default: all)")
+    all_or_one_namespace(command)
+    _table(command, "wide: node, PID, time, memory before, who saw it")
+
+
+def _table(command: Parser, wide: str) -> None:
+    command.add_argument("--no-headers", action="store_true", help="no headings")
+    command.add_argument(
+        "-o", "--output", choices=("wide", "json"), default="", help=f"{wide}; json: everything"
+    )  # fmt: skip
     trust(command)
     where(command)
 

@@ -10,6 +10,7 @@ from krm.client.direct import told
 from krm.client.directory import Directory
 from krm.client.errors import BadRequest, KrmError
 from krm.client.moments import Moment, parse_moment
+from krm.client.seen import Asked, Kills, Processes, kills_of, processes_of
 from krm.client.source import Source
 from krm.client.usage import CPU, MEMORY, Usage, Used, level_of, span_of, usage_of
 from krm.model.measures import CLUSTER, NAMESPACE, NODE
@@ -19,6 +20,7 @@ from krm.store.history.collected import Collected
 from krm.store.history.remote import RemoteHistory
 from krm.store.history.wire import BadQuery
 from krm.store.latest_reader import LatestReader
+from krm.store.latest_seen_reader import SeenReader
 
 TOKEN_FILE = "KRM_HISTORY_TOKEN_FILE"  # noqa: S105 (the name of a variable)
 MAX_TOKEN = 64 * 1024  # bytes
@@ -62,6 +64,14 @@ class Backend(Protocol):
         """Of now. Raises KrmError."""
         ...
 
+    def processes(self, asked: Asked) -> Processes:
+        """Of now. Raises KrmError."""
+        ...
+
+    def kills(self, asked: Asked) -> Kills:
+        """Of the last day. Raises KrmError."""
+        ...
+
     def range(self, query: Query) -> Ranged:
         """Raises NoHistory, BadQuery, KrmError."""
         ...
@@ -82,6 +92,7 @@ class FromRedis:
 
     def __init__(self, database: Database, cluster: str, token_file: str) -> None:
         self._reader = LatestReader(database, cluster)
+        self._seen = SeenReader(database, cluster)
         self._place = Collected(database, cluster)
         self._token_file = token_file or os.environ.get(TOKEN_FILE, "")
 
@@ -89,6 +100,16 @@ class FromRedis:
         with told():
             latest = self._reader.read(() if level == NODE else None if namespace is None else (namespace,))
         return usage_of(latest, level, name)
+
+    def processes(self, asked: Asked) -> Processes:
+        with told():
+            found = self._seen.processes(asked.node)
+        return processes_of(found, asked)
+
+    def kills(self, asked: Asked) -> Kills:
+        with told():
+            found = self._seen.kills(asked.node)
+        return kills_of(found, asked)
 
     def range(self, query: Query) -> Ranged:
         return self._history().range(query)
@@ -102,6 +123,7 @@ class FromRedis:
 
     def close(self) -> None:
         self._reader.close()
+        self._seen.close()
 
     def _history(self) -> RemoteHistory:
         return RemoteHistory(self._place, _token(self._token_file))
@@ -123,6 +145,14 @@ class Measurements:
         if name:
             query = _of(query, name)
         return replace(found, rows=tuple(self._spanned(found.rows, query)))
+
+    def processes(self, asked: Asked) -> Processes:
+        """Raises KrmError."""
+        return self._backend.processes(asked)
+
+    def kills(self, asked: Asked) -> Kills:
+        """Raises KrmError."""
+        return self._backend.kills(asked)
 
     def points(self, query: Query) -> Points:
         """Raises NoMeasurements, BadRequest."""

@@ -1,4 +1,4 @@
-"""A client's reads of measurements: `client.usage()`, `client.history()`, `client.totals()`."""
+"""A client's reads of measurements: `client.usage()`, `client.processes()`, `client.history()`, ..."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from krm.client.source import Source
 
 if TYPE_CHECKING:
     from krm.client.measurements import Measurements, Points, Totals
+    from krm.client.seen import Kills, Processes
     from krm.client.usage import Usage
 
 
@@ -43,6 +44,24 @@ class Measuring:
         Raises BadRequest, Unreachable, and with a window NoMeasurements.
         """
         return self.measurements.usage(what, namespace, name, None if window is None else span(window))
+
+    def processes(
+        self, namespace: Optional[str] = None, pod: str = "", node: str = "", host: bool = False
+    ) -> Processes:
+        """What runs in pods, process by process, as node agents see it; host: what runs beside them, instead.
+        Never raises for a state: `.state`, `.reasons`, `.nodes` and `.gaps` say what the rows are worth and lack.
+
+        Raises Refused, Unreachable.
+        """
+        from krm.client.seen import Asked
+
+        return self.measurements.processes(Asked(namespace, pod, node, host))
+
+    def kills(self, namespace: Optional[str] = None, pod: str = "", node: str = "") -> Kills:
+        """OOM kills of the last day, one row a kill, whoever saw it. Raises as `processes`."""
+        from krm.client.seen import Asked
+
+        return self.measurements.kills(Asked(namespace, pod, node))
 
     def history(
         self, metric: str, level: str = "pods", begin: Moment = "1h", end: Optional[Moment] = None, **where: str

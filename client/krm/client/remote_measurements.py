@@ -1,4 +1,4 @@
-"""Measurements from a krm server: /krm/v1/usage, points and totals, as values of the same kinds as from Redis."""
+"""Measurements from a krm server (/krm/v1/usage and its sisters), as values of the same kinds as from Redis."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any, Callable, Dict, Mapping, Optional, TypeVar
 
 from krm.client.errors import BadRequest, Damaged
 from krm.client.remote import Door, Remote
+from krm.client.seen import Asked, Gap, Kills, Process, Processes, Unseen
 from krm.client.source import Source
 from krm.client.usage import WORDS, Usage, Used
 from krm.model import times
+from krm.model.kills import Kill, Moment
 from krm.model.measures import Covers, Silence, Subject
 from krm.store.history.asked import Extent, Query, Ranged, Series, Total, Totalled
 
@@ -34,6 +36,14 @@ class FromServer:
     def usage(self, level: str, namespace: Optional[str], name: str) -> Usage:
         query = {"namespace": namespace or None, "name": name or None, "stale_ok": "true"}
         return _read(lambda: _usage(self._door.json(f"usage/{_WORD[level]}", **query)))
+
+    def processes(self, asked: Asked) -> Processes:
+        found = self._door.json("processes", **_wanted(asked), host="true" if asked.host else None)
+        return _read(lambda: Processes(tuple([Process(**row) for row in found["rows"]]), **_beside(found)))
+
+    def kills(self, asked: Asked) -> Kills:
+        found = self._door.json("kills", **_wanted(asked))
+        return _read(lambda: Kills(tuple([_kill(row) for row in found["rows"]]), **_beside(found)))
 
     def range(self, query: Query) -> Ranged:
         found = self._door.json("points", **_asked(query))
@@ -68,6 +78,32 @@ def _asked(query: Query) -> Dict[str, Optional[str]]:
         "end": times.write(query.end),
         **{name: getattr(query, name) or None for name in ("namespace", "pod", "container", "node")},
     }
+
+
+def _wanted(asked: Asked) -> Dict[str, Optional[str]]:
+    return {
+        "namespace": asked.namespace,
+        "pod": asked.pod or None,
+        "node": asked.node or None,
+        "stale_ok": "true",
+    }
+
+
+def _beside(found: Mapping[str, Any]) -> Dict[str, Any]:
+    """What stands beside the rows of processes and kills."""
+    return {
+        "state": found["state"],
+        "reasons": tuple(found["reasons"]),
+        "nodes": None if found["nodes"] is None else Covers(*found["nodes"]),
+        "gaps": tuple(Gap(**gap) for gap in found["gaps"]),
+        "unseen": tuple(Unseen(**{**one, "nodes": tuple(one["nodes"])}) for one in found["unseen"]),
+        "now": found["now"],
+    }
+
+
+def _kill(row: Mapping[str, Any]) -> Kill:
+    before = tuple(Moment(**moment) for moment in row["before"])
+    return Kill(**{**row, "witnesses": tuple(row["witnesses"]), "before": before})
 
 
 def _usage(found: Mapping[str, Any]) -> Usage:

@@ -91,7 +91,7 @@ def level_of(word: str) -> str:
 def usage_of(latest: Latest, level: str, name: str = "") -> Usage:
     """The rows of one level, in the order in which kubectl lists them. `name`: of a pod, namespace or node."""
     rows = [row for row in _rows(latest, level) if not name or name == _name(row)]
-    state, reasons = _worth(latest.collector, latest.now)
+    state, reasons = worth(latest.collector, latest.now)
     collector = latest.collector
     reasons += _lacking(latest, level, name)
     return Usage(
@@ -189,7 +189,8 @@ def used(
     )  # fmt: skip
 
 
-def _worth(collector: Optional[CollectorState], now: float) -> Tuple[str, List[str]]:
+def worth(collector: Optional[CollectorState], now: float) -> Tuple[str, List[str]]:
+    """The state of what a collector wrote, and why it is not live."""
     if collector is None:
         return ABSENT, ["no collector runs: `krm up` starts one, unless it keeps some kinds or namespaces alone"]
     age = now - collector.beat

@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, List, Optional, Tuple
+from functools import partial
+from typing import TYPE_CHECKING, Callable, List, Optional, Tuple
 
 from krm.server.accounts import Accounts, BadAccounts
 from krm.server.app import App
@@ -24,6 +25,7 @@ from krm.server.original import Original
 from krm.server.own_routes import own_routes
 from krm.server.past import Past
 from krm.server.routes import Route
+from krm.server.seen_api import SeenApi, SeenReads
 from krm.server.serving import Serving
 from krm.server.streams import Streams
 from krm.server.tls import BadCertificates, Certificates
@@ -213,7 +215,9 @@ async def _serve(settings: Settings, certificates: Optional[Certificates], accou
     for hub, gate in zip(hubs, await gates.open()):
         serving = Serving(hub.catalog, kept, hub.now)
         hub.changed = serving.changed
-        _add(app, serving, gate, past, metrics, histories[serving.catalog.cluster])
+        name = serving.catalog.cluster
+        more = partial(_measured, serving, histories[name], SeenReads(database, name))
+        _add(app, serving, gate, past, metrics, more)
         hub.start()
     await asyncio.gather(*[hub.looked() for hub in hubs])
     looking = loop.create_task(certificates.keep()) if certificates else None
@@ -231,16 +235,22 @@ async def _serve(settings: Settings, certificates: Optional[Certificates], accou
     return 0
 
 
-def _add(app: App, serving: Serving, gate: Gate, past: Past, metrics: Metrics, history: RemoteHistory) -> None:
-    """One cluster, with all that stands below its prefix."""
+More = Callable[[Gate], List[Route]]
+
+
+def _add(app: App, serving: Serving, gate: Gate, past: Past, metrics: Metrics, more: More) -> None:
+    """One cluster, with all that stands below its prefix; `more`: routes of what was measured."""
     cluster = serving.catalog.cluster
 
     def routes(gate: Gate, streams: Streams) -> List[Route]:
         original = [*Original(serving, gate).routes(), metrics.route(cluster, gate)]
-        original += UsageApi(serving, gate, history).routes()
-        return original + own_routes(serving, gate, past, streams, lambda: app.routes)
+        return original + more(gate) + own_routes(serving, gate, past, streams, lambda: app.routes)
 
     metrics.add(cluster, serving, app.add(serving, gate, routes).streams, gate)
+
+
+def _measured(serving: Serving, history: RemoteHistory, seen: SeenReads, gate: Gate) -> List[Route]:
+    return UsageApi(serving, gate, history).routes() + SeenApi(gate, seen).routes()
 
 
 def _hang_up(loop: asyncio.AbstractEventLoop, certificates: Optional[Certificates], audit: Optional[Audit]) -> None:

@@ -19,6 +19,7 @@ _MEANING = {
     405: "krm is read-only.",
     409: "Reset: the snapshot began anew since the answer that the caller holds.",
     410: "Expired: that point in time is no longer kept; the message names the oldest that is.",
+    413: "The answer would be too large: ask for less.",
     414: "The query is too long.",
     429: "Too many at once: try again later.",
     500: "What krm holds of it is damaged, or krm failed.",

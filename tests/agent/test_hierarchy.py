@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from typing import List
 
 import pytest
 from agent.lesser import as_agent, open_folder  # noqa: F401 (fixture)
-from agent.trees import STYLES, build
+from agent.trees import PODS, STYLES, build
+from krm.agent import hierarchy as hierarchy_module
 from krm.agent.hierarchy import HYBRID, UNIFIED, V1, V2, NoCgroups, Unreadable, open_hierarchy
 from krm.agent.seen import CONTAINER
 
@@ -53,6 +56,42 @@ def test_memory_of_version_2_beside_version_1_is_what_is_walked(tmp_path: Path) 
     assert hierarchy.folder("memory", "") == str(tmp_path / "unified")
     (tmp_path / "unified/cgroup.controllers").write_text("")
     assert open_hierarchy(tmp_path).walked() == "cpuacct"
+
+
+def test_a_cgroup_that_another_tree_has_elsewhere_is_found_wherever_that_is(tmp_path: Path) -> None:
+    """What a runtime's own cgroup is called is its affair, and it need not be the same in each tree."""
+    tree = build(tmp_path, "containerd-colons-v1")
+    place = tree.container(PODS[1].containers[0])
+    leaf = place.path.rpartition("/")[2]
+    hierarchy = open_hierarchy(tmp_path)
+    (tmp_path / "cpu,cpuacct/own.slice/k3s.service").mkdir(parents=True)
+    (tmp_path / "cpu,cpuacct" / leaf).rename(tmp_path / "cpu,cpuacct/own.slice/k3s.service" / leaf)
+    assert hierarchy.read("cpu", place.path, "cpu.shares")
+    assert hierarchy.read("blkio", place.path, "blkio.throttle.io_serviced_recursive")
+    with pytest.raises(FileNotFoundError):  # there is the cgroup, and not that file
+        hierarchy.read("cpu", place.path, "cpu.rt_runtime_us")
+
+
+def test_a_search_in_vain_is_not_made_at_each_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = build(tmp_path, "containerd-colons-v1")
+    place = tree.container(PODS[1].containers[0])
+    leaf = place.path.rpartition("/")[2]
+    moved = tmp_path / "cpu,cpuacct" / leaf
+    moved.rename(tmp_path / "away")
+    hierarchy = open_hierarchy(tmp_path)
+    searches: List[str] = []
+    search = hierarchy_module._parent_of
+    monkeypatch.setattr(
+        hierarchy_module, "_parent_of", lambda tree, leaf: searches.append(leaf) or search(tree, leaf)
+    )
+    for _ in range(5):
+        with pytest.raises(FileNotFoundError):
+            hierarchy.read("cpu", place.path, "cpu.shares")
+    assert searches == ["/" + leaf]
+    (tmp_path / "away").rename(moved)  # it had not been made yet
+    later = time.monotonic() + 60.0
+    monkeypatch.setattr(hierarchy_module.time, "monotonic", lambda: later)
+    assert hierarchy.read("cpu", place.path, "cpu.shares")
 
 
 def test_without_cgroups_it_says_what_to_mount(tmp_path: Path) -> None:

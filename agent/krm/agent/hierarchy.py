@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 V1, V2, HYBRID = "v1", "v2", "hybrid"
 # The tree of version 2 by itself: what belongs to no controller (cgroup.*, *.pressure). v2 and hybrid.
@@ -27,13 +28,9 @@ _CONTROLLERS = frozenset((
 ))  # fmt: skip
 # As version 2 calls them, for the same reader.
 _RENAMED = {"blkio": "io", "cpuacct": "cpu"}
-# Cgroups that a runtime itself may live in, where it makes others below its own.
-_RUNTIMES_OWN = (
-    "",
-    "/system.slice/containerd.service",
-    "/system.slice/crio.service",
-    "/system.slice/docker.service",
-)
+# A runtime's own cgroup, in which it makes others: at most that deep, and searched among so many.
+_OWN_DEPTH, _OWN_SEARCHED = 3, 2_000
+_AGAIN = 30.0  # seconds after which what was searched in vain is searched again
 _MOST_MOVED = 20_000
 _GONE = (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP, errno.ENOTDIR)
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO in a false tree holds nobody up
@@ -59,7 +56,9 @@ class Hierarchy:
         # controller -> V1 or V2
         self.controllers: Dict[str, str] = {name: V2 for name in second if name != UNIFIED}
         self.controllers.update((name, V1) for name in trees)
-        self._moved: Dict[Tuple[str, str], Optional[str]] = {}
+        self._moved: Dict[Tuple[str, str], str] = {}  # controller, path: where that tree has it
+        self._own: Dict[str, str] = {}  # controller: the runtime's own cgroup, where the last one was found
+        self._again: Dict[Tuple[str, str], float] = {}  # not found: when it is searched again, monotonic
 
     def read(self, controller: str, path: str, name: str, most: int = MOST_BYTES) -> bytes:
         """The whole file. FileNotFoundError: the cgroup is gone, or this kernel does not keep that. Unreadable: it
@@ -102,15 +101,22 @@ class Hierarchy:
         return next(iter(self._trees))
 
     def _elsewhere(self, controller: str, tree: str, path: str) -> Optional[str]:
-        """Where that controller's tree has the cgroup whose path in the walked tree is `path`."""
-        key = (controller, path)
-        if key not in self._moved:
-            if len(self._moved) >= _MOST_MOVED:
-                self._moved.clear()
-            leaf = path[path.rindex("/") :]
-            candidates = (own + leaf for own in _RUNTIMES_OWN if own + leaf != path)
-            self._moved[key] = next((found for found in candidates if os.path.isdir(tree + found)), None)
-        return self._moved[key]
+        """Where that controller's tree has the cgroup whose path in the walked tree is `path`. None: at `path`
+        itself, and it is the file that is not there; or nowhere."""
+        key, leaf = (controller, path), path[path.rindex("/") :]
+        if key in self._moved or os.path.isdir(tree + path) or time.monotonic() < self._again.get(key, 0.0):
+            return self._moved.get(key)
+        if len(self._moved) + len(self._again) >= _MOST_MOVED:
+            self._moved.clear()
+            self._again.clear()
+        own = self._own.get(controller)
+        if own is None or not os.path.isdir(tree + own + leaf):
+            own = _parent_of(tree, leaf)
+        if own is None:
+            self._again[key] = time.monotonic() + _AGAIN
+            return None
+        self._own[controller], self._moved[key] = own, own + leaf
+        return own + leaf
 
 
 def open_hierarchy(root: Path) -> Hierarchy:
@@ -138,6 +144,26 @@ def open_hierarchy(root: Path) -> Hierarchy:
     raise NoCgroups(
         f"{base}: no cgroups there. Mount the host's /sys/fs/cgroup there, read-only, with all that lies below it."
     )
+
+
+def _parent_of(tree: str, leaf: str) -> Optional[str]:
+    """The cgroup of that tree that has `leaf` directly below it, the least deep first."""
+    level, searched = [""], 0
+    for _ in range(_OWN_DEPTH + 1):
+        deeper: List[str] = []
+        for path in level:
+            searched += 1
+            if os.path.isdir(tree + path + leaf):
+                return path
+            if searched > _OWN_SEARCHED:
+                return None
+            try:
+                with os.scandir(tree + path) as entries:
+                    deeper += [f"{path}/{entry.name}" for entry in entries if entry.is_dir(follow_symlinks=False)]
+            except OSError:
+                continue
+        level = deeper
+    return None
 
 
 def _second(folder: str, first: Mapping[str, str]) -> Dict[str, str]:

@@ -79,7 +79,7 @@ def _cleaned() -> Iterator[None]:
     """Before, of what a run that was killed left; afterwards, of this one."""
     _take_back()
     missing_before = [Path(folder) for folder in LEFT_FOLDERS if not Path(folder).exists()]
-    FOLDER.mkdir(mode=0o700)
+    FOLDER.mkdir(mode=0o711)  # sockets in it are for other UIDs to try
     try:
         yield
     finally:

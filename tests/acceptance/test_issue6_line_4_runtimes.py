@@ -130,7 +130,7 @@ def test_figures_agree(kind: str, world: World, request: pytest.FixtureRequest) 
     assert agrees(web[RATE])
     assert agrees(holding[WORKING_SET])
     assert agrees(web[WORKING_SET], LOT)
-    # And they are what is known of the load, so that both are not wrong alike. A busy machine gives less than CORES.
+    # And they are what is known of the load, so both are not wrong alike. A busy machine gives less.
     assert 0.1 * CORES * 1e9 < (web[RATE].runtime or 0) < 1.1 * CORES * 1e9
     assert HELD <= (holding[WORKING_SET].runtime or 0) < HELD * 1.2
 

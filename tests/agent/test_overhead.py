@@ -4,6 +4,7 @@ pod's cgroup less its containers."""
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Tuple
 
 import pytest
@@ -20,6 +21,7 @@ POD = PODS[1]
 UID, SANDBOX = POD.uid, POD.sandbox
 WEB, PROXY = POD.containers
 HOME = f"/kubepods/burstable/pod{UID}"
+NOBODY = Kept(5.0, {})  # of a turn that saw no pods, before any was started
 NAMED = {SANDBOX: Named("shop", "web-0", "", UID, sandbox=True)}
 
 
@@ -34,7 +36,7 @@ def process(pid: int, name: str, cgroup: str = UNIT, **more: object) -> Process:
 
 def cgroup(path: str, cpu: Optional[int] = None, memory: Optional[int] = None) -> Cgroup:
     figures = {"cpu_usage_ns": cpu, "memory_working_set": memory}
-    return Cgroup(place_of(path), 0.0, None, {name: value for name, value in figures.items() if value is not None})
+    return Cgroup(place_of(path), 20.0, 10.0, {name: value for name, value in figures.items() if value is not None})
 
 
 def pod(total: int, used: Mapping[str, int], memory: int = 0) -> List[Cgroup]:
@@ -118,7 +120,7 @@ class TestShims:
 class TestPods:
     def turns(self, *turns: List[Cgroup], named: Mapping[str, Named] = NAMED) -> List[PodOverhead]:
         """Of turns after one that saw no pod, so that this one is young."""
-        kept: Kept = {}
+        kept = NOBODY
         found = []
         for cgroups in turns:
             (one,), kept = pod_overheads(cgroups, [], named, kept)
@@ -132,10 +134,10 @@ class TestPods:
     def test_pause_tells_a_sandbox_where_no_runtime_is_asked(self) -> None:
         inside = pod(100, {SANDBOX: 15, WEB: 20})
         pause = process(1, "pause", f"{HOME}/{SANDBOX}", is_pause=True)
-        (one,), _ = pod_overheads(inside, [pause], {}, {})
+        (one,), _ = pod_overheads(inside, [pause], {}, NOBODY)
         assert one.cpu_ns == 80
         beside = process(2, "sh", f"{HOME}/{SANDBOX}")
-        (one,), _ = pod_overheads(inside, [pause, beside], {}, {})
+        (one,), _ = pod_overheads(inside, [pause, beside], {}, NOBODY)
         assert one.cpu_ns == 65
 
     def test_of_an_old_pod_it_counts_from_the_second_look(self) -> None:
@@ -144,6 +146,15 @@ class TestPods:
         assert (first.cpu_ns, first.memory) == (None, 900)
         (second,), kept = pod_overheads(pod(1050, {WEB: 140}), [], NAMED, kept)
         assert second.cpu_ns == 10
+
+    def test_a_pod_that_was_not_seen_for_a_turn_is_no_young_one(self) -> None:
+        """A walk that failed, a folder that could not be listed: its history is not overhead by that."""
+        _, kept = pod_overheads(pod(1000, {WEB: 100}), [], NAMED)
+        _, kept = pod_overheads([], [], NAMED, kept)
+        (one,), kept = pod_overheads(pod(1100, {WEB: 200}), [], NAMED, kept)
+        assert one.cpu_ns is None
+        (one,), _ = pod_overheads(pod(1150, {WEB: 240}), [], NAMED, kept)
+        assert one.cpu_ns == 10
 
     def test_a_container_that_ends_is_not_overhead_from_then_on(self) -> None:
         found = self.turns(
@@ -185,7 +196,7 @@ class TestPods:
         rng = random.Random(seed)
         running: Dict[str, int] = {}
         total = overhead = counted = 0
-        kept: Kept = {}
+        kept = NOBODY
         for turn in range(30):
             grown = rng.randrange(100)
             total, overhead = total + grown, overhead + grown
@@ -205,7 +216,7 @@ class TestPods:
 
 
 @pytest.mark.parametrize("style", [style for style in STYLES if style != "containerd-colons-v1"])
-def test_a_pod_of_every_style_costs_what_its_cgroup_has_beyond_its_containers(tmp_path: object, style: str) -> None:
+def test_a_pod_of_every_style_costs_what_its_cgroup_has_beyond_its_containers(tmp_path: Path, style: str) -> None:
     tree: Tree = build(tmp_path, style)
     cgroups = []
     for path, place in tree.places.items():
@@ -214,9 +225,9 @@ def test_a_pod_of_every_style_costs_what_its_cgroup_has_beyond_its_containers(tm
             "cpu_usage_ns": load.user_ns + load.system_ns,
             "memory_working_set": load.usage - load.inactive_file,
         }
-        cgroups.append(Cgroup(place, 0.0, None, figures))
+        cgroups.append(Cgroup(place, 20.0, 10.0, figures))
     named = {one.sandbox: Named("ns", "pod", "", one.uid, sandbox=True) for one in PODS}
-    found, _ = pod_overheads(cgroups, [], named, {})
+    found, _ = pod_overheads(cgroups, [], named, NOBODY)
     if style.startswith(("docker-v1", "docker-systemd", "kind")):
         assert found == ()  # no pods, or those of a nested node
         return

@@ -80,7 +80,11 @@ class Counted(NamedTuple):
     pod_cpu: int  # ns: the counter of its cgroup
 
 
-Kept = Mapping[str, Counted]  # pod uid
+class Kept(NamedTuple):
+    """What is remembered of all."""
+
+    at: float  # Unix seconds, of the newest figure
+    pods: Mapping[str, Counted]  # by pod uid
 
 
 def pod_overheads(
@@ -89,15 +93,16 @@ def pod_overheads(
     named: Mapping[str, Named],
     before: Optional[Kept] = None,
 ) -> Tuple[Tuple[PodOverhead, ...], Kept]:
-    """What each pod costs beyond its containers, and what the next turn needs as `before`.
+    """What each pod costs beyond its containers (not those of a nested node), and the next turn's `before`.
 
     Its sandbox is part of the overhead, if the runtime says which it is, or pause is all that runs in it.
 
     cpu_ns is a counter. A pod's cgroup keeps what containers used that ended, so the difference to those that run
     is no overhead: it counts from the turn after the one in which the pod was first seen (None in that), or from 0
-    where the pod is younger than the agent; and the growth of a turn in which a container ended is not counted,
-    for how much of it was the container's is not known. It never falls: what a container used between the two
-    reads of one turn comes back in the next. memory is of one moment: less than none comes of two reads and is 0.
+    where the pod was started since the turn before. The growth of a turn in which a container ended is not
+    counted, for how much of it was the container's is not known. It never falls: what a container used between the
+    two reads of one turn comes back in the next. memory is of one moment: less than none comes of two reads, and
+    is 0.
 
     Both are None where a figure is not known, or where containers do not lie in their pod's cgroup.
     """
@@ -113,15 +118,18 @@ def pod_overheads(
     shims = _shims_of_pods(
         processes, {c.place.container_id: uid for uid, those in containers.items() for c in those}
     )
-    found, kept = [], {}
+    found: List[PodOverhead] = []
+    kept: Dict[str, Counted] = {}
+    at = max((pod.at for pod in pods.values()), default=0.0 if before is None else before.at)
     for uid, pod in pods.items():
         inside = containers.get(uid, [])
         apart = any(c.place.path.rpartition("/")[0] != pod.place.path for c in inside)
         running = [c for c in inside if c.place.container_id not in sandboxes]
         cpu = memory = None
         if not apart:
-            known = None if before is None else before.get(uid)
-            now = _counted(pod, running, known, before is not None)
+            known = None if before is None else before.pods.get(uid)
+            is_young = before is not None and pod.started is not None and pod.started >= before.at
+            now = _counted(pod, running, known, is_young)
             if now is not None:
                 kept[uid], cpu = now, now.counted
             elif known is not None:
@@ -131,18 +139,19 @@ def pod_overheads(
         those = shims.get(uid, [])
         used, resident = sum(one.cpu_ns for one in those), sum(one.rss for one in those)
         found.append(PodOverhead(uid, cpu, memory, len(those), used, resident))
-    return tuple(found), kept
+    return tuple(found), Kept(at, kept)
 
 
-def _counted(pod: Cgroup, running: List[Cgroup], before: Optional[Counted], looked: bool) -> Optional[Counted]:
+def _counted(pod: Cgroup, running: List[Cgroup], before: Optional[Counted], is_young: bool) -> Optional[Counted]:
     """The pod's counter of this turn; None = a figure is missing."""
     beyond, total = _beyond("cpu_usage_ns", pod, running), _number(pod, "cpu_usage_ns")
     if beyond is None or total is None:
         return None
     ids = frozenset(c.place.container_id for c in running)
     if before is None or total < before.pod_cpu:  # or another cgroup of the same name: the kubelet made it anew
-        young = looked or before is not None
-        return Counted(0, max(0, beyond), ids, total) if young else Counted(beyond, None, ids, total)
+        if is_young or before is not None:
+            return Counted(0, max(0, beyond), ids, total)
+        return Counted(beyond, None, ids, total)
     former = before.counted or 0
     if before.containers <= ids:
         return Counted(before.base, max(former, beyond - before.base), ids, total)

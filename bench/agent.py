@@ -59,7 +59,7 @@ def rows() -> List[Row]:
             _cost(hierarchy, process, url, TURNS_ASKED, True),
         )
     size = f"{PODS * CONTAINERS} containers in {PODS} pods, {PODS * CONTAINERS * PROCESSES:,} processes"
-    bare = _rss_of([sys.executable, "-c", "input()"])
+    bare = _rss_of([sys.executable, "-c", "import sys; sys.stdin.read()"])
     return [
         Row(
             f"agent: CPU of a turn each {INTERVAL:.0f} s, {size}",

@@ -11,7 +11,7 @@ from agent.tree_files import figures
 from agent.trees import STYLES, Tree, build
 from krm.agent.figures import FIGURES, UNLIMITED
 from krm.agent.hierarchy import Hierarchy, open_hierarchy
-from krm.agent.reading import read_cgroup, with_limits
+from krm.agent.reading import limits_of, read_cgroup, with_limits
 from krm.agent.seen import CONTAINER, NODE, Cgroup, Place
 
 NOW = 1800000000.0
@@ -49,9 +49,9 @@ def test_between_two_looks_at_the_limits_those_of_before_are_kept(tmp_path: Path
     assert whole is not None
     assert usage is not None
     assert not [name for name in usage.figures if FIGURES[name].kind == "limit"]
-    assert with_limits(usage, whole.figures) == whole
+    assert with_limits(usage, limits_of(whole.figures)) == whole
     newer = usage._replace(figures={**usage.figures, "memory_usage": 1})
-    assert with_limits(newer, whole.figures).figures["memory_usage"] == 1
+    assert with_limits(newer, limits_of(whole.figures)).figures["memory_usage"] == 1
 
 
 @pytest.mark.parametrize("style", ["containerd-cgroupfs-v1", "containerd-cgroupfs-hybrid", "containerd-systemd-v2"])

@@ -6,12 +6,13 @@ Since when a cgroup is there no file says for sure, so the earliest process that
 
 from __future__ import annotations
 
+import time
 from typing import AbstractSet, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from krm.agent.figures import Figures, Value
 from krm.agent.hierarchy import V2, Hierarchy, Unreadable
 from krm.agent.parsing import keyed
-from krm.agent.reading import read_cgroup, with_limits
+from krm.agent.reading import limits_of, read_cgroup, with_limits
 from krm.agent.seen import CONTAINER, NODE, OTHER, POD, Cgroup, Place, Process
 
 LIMITS_EVERY = 6  # turns: half a minute
@@ -36,9 +37,11 @@ class Cgroups:
         self._turns = 0
 
     def turn(self, places: Iterable[Place], others: AbstractSet[str], now: float) -> Tuple[Cgroup, ...]:
-        """Those of QoS classes, pods and containers, and the `others` by path. The root is the node's own."""
+        """Those of QoS classes, pods and containers, and the `others` by path. The root is the node's own. `now`:
+        Unix seconds; each cgroup is told at the moment of its own reading."""
         limits_due = self._turns % LIMITS_EVERY == 0
         self._turns += 1
+        began = time.monotonic()
         found: List[Cgroup] = []
         kept: Dict[str, _Kept] = {}
         apart = 0 if self._hierarchy.version == V2 else MOST_INSIDE
@@ -55,14 +58,17 @@ class Cgroups:
             if before is not None and before.inode != inode:
                 before = None
             limits_too = limits_due or before is None
-            cgroup = read_cgroup(self._hierarchy, place, now, limits_too)
+            cgroup = read_cgroup(self._hierarchy, place, now + time.monotonic() - began, limits_too)
             if cgroup is None:
                 continue
-            if not limits_too and before is not None:
-                cgroup = with_limits(cgroup, before.limits)
+            if before is None or limits_too:
+                limits = limits_of(cgroup.figures)
+            else:
+                limits = before.limits
+                cgroup = with_limits(cgroup, limits)
             started = None if before is None else before.started
-            kept[place.path] = _Kept(inode, cgroup.figures, started)
-            found.append(cgroup._replace(started=started))
+            kept[place.path] = _Kept(inode, limits, started)
+            found.append(cgroup if started is None else cgroup._replace(started=started))
         self._kept = kept
         return tuple(found)
 

@@ -16,9 +16,10 @@ _ALWAYS = {V1: "notify_on_release", HYBRID: "notify_on_release", V2: "cgroup.eve
 
 def read_cgroup(hierarchy: Hierarchy, place: Place, now: float, limits_too: bool) -> Optional[Cgroup]:
     """Its figures at `now` (Unix seconds); limits and peak with `limits_too` alone, as they change rarely:
-    `with_limits` carries those of before on. None: it is gone, or half made or half gone. Its `started` is not
-    known here: a cgroup's folder does not keep it (a child that is made, and memory that is short, move its times),
-    and the start of the first process in it is the nearest.
+    `limits_of` and `with_limits` carry those of before on. None: it is gone, or half made or half gone.
+
+    Its `started` is not known here: a cgroup's folder does not keep it (a child that is made, and memory that is
+    short, move its times), and the start of the first process in it is the nearest.
     """
     second = hierarchy.version == V2
     rows = v2 if second else v1
@@ -55,10 +56,14 @@ def _read(
     return whole
 
 
-def with_limits(cgroup: Cgroup, before: Figures) -> Cgroup:
-    """With the limits and the peak that it had when they were read last."""
-    kept = {name: value for name, value in before.items() if name in _SLOW}
-    return cgroup._replace(figures={**kept, **cgroup.figures})
+def limits_of(figures: Figures) -> Figures:
+    """Its limits and its peak, to be kept until they are read again."""
+    return {name: value for name, value in figures.items() if name in _SLOW}
+
+
+def with_limits(cgroup: Cgroup, limits: Figures) -> Cgroup:
+    """With those that it had when they were read last."""
+    return cgroup._replace(figures={**limits, **cgroup.figures})
 
 
 _SLOW = frozenset(name for name, figure in FIGURES.items() if figure.kind == LIMIT) | {"memory_peak"}

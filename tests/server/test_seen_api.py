@@ -34,6 +34,7 @@ MATRIX: Dict[str, Tuple[int, int, int, int]] = {
     "metrics": (403, 403, 403, 403),
     "nobody": (403, 403, 403, 403),
 }
+ASKED: List[Dict[str, Any]] = [{}, {"namespace": "shop"}, {"node": "n1"}, {"pod": "web-0"}, {"node": "w1"}]
 Served = Tuple[KeptCluster, server_process.Server]
 
 
@@ -107,7 +108,7 @@ def test_nodes_are_named_to_those_alone_who_may_list_them(served: Served) -> Non
 def test_the_server_gives_what_redis_gives(served: Served) -> None:
     kept, server = served
     with connect(kept.url, kept.name) as direct, connect(server.url, token=token("admin")) as client:
-        for asked in ({}, {"namespace": "shop"}, {"node": "n1"}, {"pod": "web-0"}, {"node": "w1"}):
+        for asked in ASKED:
             assert replace(client.processes(**asked), now=0.0) == replace(direct.processes(**asked), now=0.0)
             assert replace(client.kills(**asked), now=0.0) == replace(direct.kills(**asked), now=0.0)
         assert replace(client.processes(host=True), now=0.0) == replace(direct.processes(host=True), now=0.0)

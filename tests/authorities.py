@@ -33,11 +33,12 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(self.pem)
 
-    def server(self, name: str = "server", addresses: Sequence[str] = ()) -> Pair:
-        """For 127.0.0.1, ::1, localhost and the IP `addresses`."""
+    def server(self, name: str = "server", addresses: Sequence[str] = (), names: Sequence[str] = ()) -> Pair:
+        """For 127.0.0.1, ::1, localhost, the IP `addresses` and the DNS `names`."""
         listed = [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1", *addresses)]
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), *listed])
-        return self._issue(name, (), ExtendedKeyUsageOID.SERVER_AUTH, names)
+        named = [x509.DNSName(text) for text in ("localhost", *names)]
+        subjects = x509.SubjectAlternativeName([*named, *listed])
+        return self._issue(name, (), ExtendedKeyUsageOID.SERVER_AUTH, subjects)
 
     def client(self, name: str, groups: Sequence[str] = ()) -> Pair:
         """As Kubernetes reads it: the common name is the user, organisations are groups."""

@@ -302,3 +302,22 @@ def test_pause_and_shared_namespaces_are_marked_as_soon_as_they_can_be_known(pro
     assert (rows[11].shares_pids_with, rows[11].cpu_ns, rows[10].is_pause) == (A, 50_000_000, True)
     proc.end(10)
     assert turns.turn(named=named)[11].shares_pids_with == ""
+
+
+def test_one_that_is_moved_and_begins_its_program_while_it_is_read(
+    proc: PaperProc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of after the move does not stand beside the cgroup of before."""
+    proc.put(7, 5000, name=b"runc:[2:INIT]", cgroup="/system.slice/containerd.service")
+    whole, moved = procfs.read_whole, []
+
+    def moving(path: str, most: int) -> bytes:
+        data = whole(path, most)
+        if path.endswith("/7/cgroup") and not moved:
+            moved.append(1)
+            proc.put(7, 5000, name=b"web", cgroup=f"{POD}/{A}", inside=[1])
+        return data
+
+    monkeypatch.setattr(procfs, "read_whole", moving)
+    row = Turns(proc).turn()[7]
+    assert (row.name, row.container_id, row.pid_inside) == ("web", A, 1)

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple, Set, Tuple, TypeVar
 
@@ -215,6 +216,7 @@ for number in range(count):
         time.sleep(lives)
         os._exit(0)
     got += child == wanted
+    wanted = child  # another one was quicker: then this, which is free once it is waited for
     os.waitpid(child, 0)
 print(got)
 """
@@ -237,9 +239,10 @@ def test_a_pid_that_moves_between_two_containers_is_never_mistaken(pods: Pods) -
                 assert row.container_id == places[row.name], row
                 seen.add((row.pid, row.started_ticks))
     reused = int(reuser.communicate()[0])
-    print(f"\nPID {wanted} was used {reused} times of {REUSES}, and seen {len(seen)} times")
+    starts = Counter(pid for pid, _ in seen)
+    print(f"\na PID was used again {reused} times of {REUSES}; seen: {starts}")
     assert reused > REUSES / 2
-    assert len({started for pid, started in seen if pid == wanted}) > 20
+    assert max(starts.values()) > 20
 
 
 def test_what_is_executed_in_a_container_is_followed_into_it(pods: Pods) -> None:

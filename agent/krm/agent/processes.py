@@ -127,16 +127,19 @@ class Processes:
         return kept
 
     def _looked(self, pid: int, kept: _Kept, turn: _Turn) -> Optional[_Kept]:
-        """With what hardly changes read anew, all of one process. None: the PID went from hand to hand."""
+        """With what hardly changes read anew, all of one process. None: it changed each time that it was read."""
         for _ in range(_TRIES):
             line = files.parse_cgroup(self._read(pid, "cgroup", files.MOST_CGROUP), self._walked)
             inside = files.parse_status(self._read(pid, "status", files.MOST_STATUS))
             command = command_line(self._read(pid, "cmdline", MOST_COMMAND)) if self._commands else ""
             raw = files.read_once(f"{self._procfs}/{pid}/stat", files.MOST_STAT)
             stat = files.parse_stat(raw)
-            if stat.started == kept.stat.started:
+            if (stat.started, stat.name) == (kept.stat.started, kept.stat.name):
                 break
-            kept = _Kept(stat, raw)
+            # Another process; or it began its program, before which it may have been moved.
+            if stat.started != kept.stat.started:
+                kept = _Kept(stat, raw)
+            kept.stat = stat
             turn.changed = True
         else:
             return None

@@ -7,7 +7,7 @@ Since when a cgroup is there no file says for sure, so the earliest process that
 from __future__ import annotations
 
 import time
-from typing import AbstractSet, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import AbstractSet, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.agent.figures import Figures, Value
 from krm.agent.hierarchy import V2, Hierarchy, Unreadable
@@ -16,8 +16,6 @@ from krm.agent.reading import limits_of, read_cgroup, with_limits
 from krm.agent.seen import CONTAINER, NODE, OTHER, POD, Cgroup, Place, Process
 
 LIMITS_EVERY = 6  # turns: half a minute
-
-
 MOST_INSIDE = 500  # cgroups below containers' own
 _KILLS = keyed({"oom_kill": ("oom_kills", 1)})
 
@@ -35,6 +33,8 @@ class Cgroups:
         self._hierarchy = hierarchy
         self._kept: Dict[str, _Kept] = {}
         self._turns = 0
+        self._processes: Sequence[Process] = ()  # of the newest look at them
+        self._earliest: Mapping[str, float] = {}
 
     def turn(self, places: Iterable[Place], others: AbstractSet[str], now: float) -> Tuple[Cgroup, ...]:
         """Those of QoS classes, pods and containers, and the `others` by path. The root is the node's own. `now`:
@@ -72,14 +72,15 @@ class Cgroups:
         self._kept = kept
         return tuple(found)
 
-    def since(self, cgroups: Iterable[Cgroup], processes: Iterable[Process]) -> Tuple[Cgroup, ...]:
+    def since(self, cgroups: Iterable[Cgroup], processes: Sequence[Process]) -> Tuple[Cgroup, ...]:
         """With the start of the earliest process that was seen in them, or in a container of a pod."""
-        earliest = _earliest(processes)
+        if processes is not self._processes:
+            self._processes, self._earliest = processes, _earliest(processes)
         told: List[Cgroup] = []
         for cgroup in cgroups:
             place, started = cgroup.place, cgroup.started
             key = {CONTAINER: place.container_id, POD: place.pod_uid}.get(place.level)
-            first = earliest.get(key) if key else None
+            first = self._earliest.get(key) if key else None
             if first is not None and (started is None or first < started):
                 started = first
                 self._kept[place.path] = self._kept[place.path]._replace(started=first)

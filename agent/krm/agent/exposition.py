@@ -16,7 +16,7 @@ Labels = Sequence[Tuple[str, str]]
 Number = Union[int, float]
 MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 POD_SANDBOX = "POD"  # what the kubelet calls a pause container
-_GAUGE = "gauge"
+_GAUGE, _OF_NODE = "gauge", "node_"
 
 
 class Series(NamedTuple):
@@ -163,7 +163,10 @@ def _figures(families: _Families, labels: Labels, figures: Mapping[str, Union[in
             continue
         number = value if told.scale == 1 else value / told.scale
         kind = "counter" if row.kind == COUNTER else _GAUGE
-        families.add(told.name, (*labels, *told.more), number, row.what, kind, at)
+        if told.name.startswith(_OF_NODE):  # as node-exporter has it: there is one node
+            families.add(told.name, told.more, number, row.what, kind)
+        else:
+            families.add(told.name, (*labels, *told.more), number, row.what, kind, at)
 
 
 def _node(families: _Families, seen: Seen) -> None:

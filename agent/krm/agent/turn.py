@@ -17,6 +17,7 @@ from krm.agent.differences import Look, differences
 from krm.agent.hierarchy import Hierarchy, NoCgroups, open_hierarchy
 from krm.agent.killing import Kills
 from krm.agent.killing import Looked as Read
+from krm.agent.lacking import lacking
 from krm.agent.node import Node, read_node
 from krm.agent.overhead import Kept, pod_overheads, runtime_cgroups, runtime_costs
 from krm.agent.processes import Processes
@@ -29,6 +30,7 @@ NO_VERSION = "none"  # of cgroups: none are mounted where they are looked for
 MOST_LOGGED = 1000  # failures, each once
 _NO_CGROUPS: Tuple[Cgroup, ...] = ()
 _NO_COSTS: Tuple[RuntimeCost, ...] = ()
+_NO_MISSING: Tuple[Missing, ...] = ()
 _NO_OVERHEADS: Tuple[PodOverhead, ...] = ()
 log = logging.getLogger("krm")
 
@@ -89,7 +91,8 @@ class Turns:
         costs = self._part("runtime overhead", lambda: runtime_costs(cgroups, rows), _NO_COSTS)
         overheads = self._part("runtime overhead", lambda: self._beyond(cgroups), _NO_OVERHEADS)
         self._kills = self._part("OOM kills", lambda: self._ask_for_kills(cgroups), self._kills)
-        told = (self._walked.problems, self._processes.problems, self._node.missing, self._told.problems)
+        lacks = self._part("cgroups", lambda: self._lacking(cgroups), _NO_MISSING)
+        told = (self._walked.problems, lacks, self._processes.problems, self._node.missing, self._told.problems)
         missing = [*(one for problems in told for one in problems), *self._problems]
         return Seen(
             node=self._asked.node,
@@ -142,6 +145,9 @@ class Turns:
         rows = self._processes.rows
         found = self._cgroups.turn(self._walked.places.values(), runtime_cgroups(rows), time.time())
         return self._cgroups.since(found, rows)
+
+    def _lacking(self, cgroups: Tuple[Cgroup, ...]) -> Tuple[Missing, ...]:
+        return () if self._hierarchy is None else lacking(self._hierarchy, cgroups)
 
     def _read_node(self) -> Node:
         return read_node(self._hierarchy, self._asked.procfs, time.time())

@@ -146,6 +146,16 @@ def test_containerd_s_names_are_those_of_its_own_command(world: World, cri: Runt
 
 
 @real
+def test_both_versions_of_the_cri(world: World, cri: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """containerd 1.x speaks the old one too."""
+    monkeypatch.setattr("krm.agent.cri.PACKAGES", ("runtime.v0", "runtime.v1alpha2"))
+    old = open_runtime(str(world.running.containerd.socket), NODE)
+    assert (old.name, old.names(), set(old.stats())) == (cri.name, cri.names(), set(cri.stats()))
+    assert old.ended() == cri.ended()
+    old.close()
+
+
+@real
 def test_docker_s_names_are_those_of_its_own_command(world: World, docker: Runtime) -> None:
     assert docker.name.startswith("docker ")
     assert docker.names() == {

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from agent.paper_grpc import HELLO, PaperCri
-from krm.agent import docker
+from krm.agent import cri, docker
 from krm.agent.docker import CALLS, Docker
 from krm.agent.runtime_door import open_runtime
 from krm.agent.runtimes import RuntimeSilent
@@ -256,28 +256,22 @@ def test_only_calls_that_read_can_be_sent(dockerd: PaperDocker) -> None:
     assert len(dockerd.calls) == before
 
 
-def test_a_connection_that_ended_is_made_anew(dockerd: PaperDocker) -> None:
-    runtime = Docker(dockerd.path, "worker-1")
-    runtime.names()
-    assert len(dockerd.open) == 1
-    dockerd.hang_up()
-    assert len(runtime.names()) == 4
-
-
 CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 BROKEN = (
     (500, "with status 500"),
     (HELLO, "is no HTTP"),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{]", "is no JSON"),
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{", "no JSON|breaks off"),
+    (b"HTTP/1.1 301 Moved\r\nLocation: /x\r\n\r\n{}", "with status 301"),
     (CLOSING + b"[" * 200_000, "is no JSON"),
+    (CLOSING + b'[{"Id": "' + b"a" * 64, "is no JSON"),  # it breaks off
     (CLOSING + b" " * (docker.MAX_ANSWER + 1), f"more than {docker.MAX_ANSWER} bytes"),
-    (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000, "is no HTTP"),
-    (b"", "closed|without response|no HTTP"),
+    (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000, "is no JSON"),
+    (b"HTTP/1.1 20", "is no HTTP"),
+    (b"", "is no HTTP"),
 )
 
 
-@pytest.mark.parametrize(("raw", "said"), BROKEN, ids=[said for _, said in BROKEN])
+@pytest.mark.parametrize(("raw", "said"), BROKEN, ids=[str(raw)[:40] for raw, _ in BROKEN])
 def test_what_is_no_answer(dockerd: PaperDocker, raw: Any, said: str) -> None:
     runtime = Docker(dockerd.path, "worker-1")
     good = copy.copy(dockerd.answers)
@@ -306,6 +300,27 @@ def test_a_daemon_that_does_not_answer(path: Path, dockerd: PaperDocker, monkeyp
         over.set()
 
 
+def test_a_container_that_is_stuck_holds_up_no_other(dockerd: PaperDocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = Docker(dockerd.path, "worker-1")
+    over, stuck = threading.Event(), row(dockerd, "web")["Id"]
+    monkeypatch.setattr(docker, "SECONDS", 0.3)
+
+    class Stuck(dict):  # type: ignore[type-arg]
+        def get(self, name: str, default: Any = None) -> Any:
+            if stuck in name:
+                over.wait(10)
+            return super().get(name, default)
+
+    listed = dockerd.answers["/containers/json"]
+    dockerd.answers = Stuck(dockerd.answers)
+    try:
+        for order in (listed, listed[::-1]):
+            dockerd.answers["/containers/json"] = order
+            assert list(runtime.stats()) == [row(dockerd, "holding")["Id"]]
+    finally:
+        over.set()
+
+
 def test_rows_that_are_none_are_left_out(dockerd: PaperDocker) -> None:
     good = dockerd.answers["/containers/json"]
     bad: List[Any] = [{"Id": "../x", "State": "running"}, {"State": "exited"}, {"Id": 5, "State": "running"}]
@@ -330,3 +345,12 @@ def test_the_door_finds_out_which_of_the_two_it_is(dockerd: PaperDocker, tmp_pat
     with pytest.raises(RuntimeSilent) as error:
         open_runtime(str(tmp_path / "none.sock"), "worker-1")
     assert str(error.value).count("there is no") == 1
+
+
+def test_who_does_not_answer_is_not_asked_as_docker_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cri, "SECONDS", 0.2)
+    monkeypatch.setattr(docker, "SECONDS", 60.0)
+    with PaperCri(tmp_path / "cri.sock", {"Version": lambda *_: b""}) as server:
+        with pytest.raises(RuntimeSilent, match="no answer came in time"):
+            open_runtime(server.path, "worker-1")
+        assert server.connections == 1

@@ -32,6 +32,7 @@ from krm.agent.http2 import (
     Broken,
     Connection,
     Http2Error,
+    Late,
     Lost,
     Refused,
     frame,
@@ -261,7 +262,7 @@ def test_time_runs_out_however_bytes_drip() -> None:
     try:
         opened = UnixSocket(fileno=ours.detach())
         began = time.monotonic()
-        with pytest.raises(Lost, match="in time"):
+        with pytest.raises(Late, match="in time"):
             Connection(opened).unary(PATH, b"", began + 0.3)
         assert 0.25 < time.monotonic() - began < 2
         opened.close()

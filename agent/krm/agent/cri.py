@@ -8,12 +8,12 @@ does not take the others with it.
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, TypeVar, Union
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
 from krm.agent import http2
 from krm.agent.places import is_id
-from krm.agent.protobuf import BadMessage, Message, first_text, written
-from krm.agent.runtimes import KILLED, SETTLED_SECONDS, RuntimeSilent, RuntimeStats
+from krm.agent.protobuf import BadMessage, Message, fields, first_text, written
+from krm.agent.runtimes import KILLED, SETTLED_SECONDS, RuntimeLate, RuntimeSilent, RuntimeStats
 from krm.agent.seen import Named
 from krm.agent.unix_socket import connect
 from krm.model.kills import CRI, Evidence
@@ -26,7 +26,8 @@ SECONDS = 4.0  # of one call: a busy runtime takes one or two for all its contai
 MOST_ASKED = 200  # statuses of ended containers in one turn; the others in the next ones
 EXITED = 2  # of ContainerState
 OOM_KILLED = "OOMKilled"
-# Field of MemoryUsage -> figure.
+# Field of CpuUsage, and of MemoryUsage -> figure.
+_CPU = {2: "cpu_usage_ns"}
 _MEMORY = {
     2: "memory_working_set", 4: "memory_usage", 5: "memory_rss", 6: "memory_page_faults",
     7: "memory_major_page_faults",
@@ -176,6 +177,9 @@ class Cri:
         except http2.Broken as broken:
             self.close()
             raise self._silent(method, broken) from broken
+        except http2.Late as late:
+            self.close()
+            raise RuntimeLate(str(self._silent(method, late))) from late
 
     def _silent(self, method: str, error: http2.Http2Error) -> RuntimeSilent:
         return RuntimeSilent(f"the runtime at {self._path} did not answer {method}: {error}")
@@ -217,23 +221,32 @@ def _labelled(labels: Mapping[str, str], name: str) -> Named:
 
 
 def _stats(raw: bytes) -> Tuple[str, RuntimeStats]:
-    """Of a ContainerStats: the container's id with it."""
-    stats = Message(raw)
-    cpu, memory = stats.message(2), stats.message(3)
-    figures = {figure: _wrapped(memory, number) for number, figure in _MEMORY.items()}
-    figures["cpu_usage_ns"] = _wrapped(cpu, 2)
-    told = {figure: value for figure, value in figures.items() if value is not None}
-    attributes = stats.messages(1)
-    container = first_text(attributes[-1], 1) if attributes else ""
-    return container, RuntimeStats(told, _seconds(cpu.signed(1)), _seconds(memory.signed(1)))
+    """Of a ContainerStats: the container's id with it. By its fields: each turn reads one of each container."""
+    container, cpu_at, memory_at = "", None, None
+    told: Dict[str, int] = {}
+    for number, value in fields(raw):
+        if isinstance(value, int):
+            continue
+        if number == 1:
+            container = first_text(value, 1)
+        elif number == 2:
+            cpu_at = _usage(value, _CPU, told)
+        elif number == 3:
+            memory_at = _usage(value, _MEMORY, told)
+    return container, RuntimeStats(told, cpu_at, memory_at)
 
 
-def _wrapped(message: Message, number: int) -> Optional[int]:
-    """A UInt64Value: where it is there and empty, 0 was told."""
-    found = message.messages(number)
-    return (Message(found[-1]).number(1) or 0) if found else None
+def _usage(raw: bytes, names: Mapping[int, str], into: Dict[str, int]) -> Optional[float]:
+    """Of a CpuUsage or MemoryUsage: the figures into `into`, and the moment that they are of."""
+    at = None
+    for number, value in fields(raw):
+        if isinstance(value, int):
+            at = _seconds(value) if number == 1 else at
+        elif number in names:  # a UInt64Value: where it is there and empty, 0 was told
+            into[names[number]] = next((one for of, one in fields(value) if of == 1 and isinstance(one, int)), 0)
+    return at
 
 
-def _seconds(nanoseconds: Union[int, None]) -> Optional[float]:
-    """Unix seconds; None where it is not set."""
-    return nanoseconds / 1e9 if nanoseconds is not None and nanoseconds > 0 else None
+def _seconds(nanoseconds: Optional[int]) -> Optional[float]:
+    """Unix seconds; None where it is not set, or no time."""
+    return nanoseconds / 1e9 if nanoseconds is not None and 0 < nanoseconds < 2**63 else None

@@ -1,19 +1,19 @@
 """Docker's HTTP API over its unix socket: containers of dockershim, cri-dockerd, and of nobody but Docker.
 
-Only CALLS can be sent, all of them GET; none of them changes anything.
+Only CALLS can be sent, all of them GET; none of them changes anything. They are sent as HTTP/1.0, a connection
+each: then an answer ends where its connection does, and costs half of what the standard library's client takes.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 from urllib.parse import urlencode
 
 from krm.agent.places import is_id
-from krm.agent.runtimes import KILLED, SETTLED_SECONDS, RuntimeSilent, RuntimeStats
+from krm.agent.runtimes import KILLED, SETTLED_SECONDS, RuntimeLate, RuntimeSilent, RuntimeStats
 from krm.agent.seen import Named
 from krm.agent.unix_socket import UnixSocket, connect
 from krm.model import times
@@ -25,12 +25,15 @@ VERSION, CONTAINERS, STATS, STATUS = CALLS = (
 )  # fmt: skip
 SECONDS = 4.0  # of one call
 ALL_SECONDS = 8.0  # of all calls of stats() or ended(): one a container
+READY_SECONDS = 0.02  # for an answer that is there already, after another one was waited for in vain
 MAX_ANSWER = 8 * 1024 * 1024  # bytes: 1,000 containers are about 3 MiB
 MAX_TEXT = 4096  # characters of a name
 MOST_ASKED = 200  # ended containers that are looked at in one turn; the others in the next ones
 # Docker tells of a container at its next tick, which is up to a second away, two without one-shot (before 20.10):
 # so many are asked at once.
 AT_ONCE = 64
+_ONE_SHOT = "?stream=false&one-shot=true"
+_NO_SUCH = (404, 409)  # it is not there any more, or is being removed
 _KUBERNETES = "io.kubernetes."
 # Docker's names, of cgroup v2 and v1, and the figure.
 _MEMORY = (
@@ -45,11 +48,6 @@ class _Refused(RuntimeSilent):
     """Docker answered that it does not: it is still there."""
 
 
-class _Connection(http.client.HTTPConnection):
-    sock: Optional[UnixSocket]
-    auto_open = 0  # it knows the way to no server but the one that `sock` is connected to
-
-
 class _Ended(NamedTuple):
     evidence: Optional[Evidence]  # None: no OOM kill
     settled: bool  # it will not be said differently
@@ -61,7 +59,6 @@ class Docker:
     def __init__(self, path: str, node: str, clock: Callable[[], float] = time.time) -> None:
         """Asks for the version. Raises RuntimeSilent. `clock`: Unix seconds."""
         self._path, self._node, self._clock = path, node, clock
-        self._connection: Optional[_Connection] = None
         self._ended: Dict[str, _Ended] = {}
         version = mapping(self._get(VERSION, time.monotonic() + SECONDS))
         if not text(version.get("ApiVersion")):
@@ -69,47 +66,44 @@ class Docker:
         self.name = f"docker {text(version.get('Version'))}".strip()
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """There is no connection that is kept."""
 
     def names(self) -> Mapping[str, Named]:
         return {text(row.get("Id")): _named(row) for row in self._listed()}
 
     def stats(self) -> Mapping[str, RuntimeStats]:
-        """One call a container. Those that Docker does not get to in ALL_SECONDS are not told of."""
-        running = [text(row.get("Id")) for row in self._listed(status=["running"])]
+        """One call a container. Those that Docker does not tell of in time are left out."""
+        running = [text(row.get("Id")) for row in self._listed("running")]
         deadline = time.monotonic() + ALL_SECONDS
         found: Dict[str, RuntimeStats] = {}
         for first in range(0, len(running), AT_ONCE):
             if time.monotonic() > deadline:
                 break
-            found.update(self._stats(running[first : first + AT_ONCE], deadline))
+            at_once = running[first : first + AT_ONCE]
+            found.update(self._stats(at_once, min(deadline, time.monotonic() + SECONDS)))
         return found
 
     def _stats(self, containers: Sequence[str], deadline: float) -> Dict[str, RuntimeStats]:
-        """Each on a connection of its own, so that all wait for the same tick."""
-        asked: List[Tuple[str, _Connection]] = []
+        """All are asked before the first is heard, so that they wait for the same tick."""
+        asked: List[UnixSocket] = []
         found: Dict[str, RuntimeStats] = {}
         try:
             for container in containers:
-                asked.append((container, self._opened(deadline)))
-                asked[-1][1].request("GET", _path(STATS, container, {"stream": "false", "one-shot": "true"}))
-            for container, connection in asked:
+                asked.append(self._sent(STATS, container, _ONE_SHOT, deadline))
+            for container, opened in zip(containers, asked):
+                opened.deadline = max(deadline, time.monotonic() + READY_SECONDS)
                 try:
-                    found[container] = _stats(mapping(self._answer(STATS, connection)))
-                except _Refused:  # it was removed since it was listed
+                    found[container] = _stats(mapping(self._answer(STATS, opened)))
+                except (_Refused, RuntimeLate):  # it was removed since it was listed; or one that holds up no other
                     continue
-        except (OSError, http.client.HTTPException) as error:
-            raise self._silent(STATS, error) from error
         finally:
-            for _, connection in asked:
-                connection.close()
+            for opened in asked:
+                opened.close()
         return found
 
     def ended(self) -> List[Evidence]:
         """A container that was started anew keeps its id: what SIGKILL ended is looked at each time."""
-        listed = {text(row.get("Id")): row for row in self._listed(status=["exited", "dead"])}
+        listed = {text(row.get("Id")): row for row in self._listed("exited", "dead")}
         self._ended = {container: said for container, said in self._ended.items() if container in listed}
         deadline = time.monotonic() + ALL_SECONDS
         asked = [one for one, row in listed.items() if one not in self._ended or not self._ended[one].settled]
@@ -148,63 +142,68 @@ class Docker:
         )
         return _Ended(evidence, settled)
 
-    def _listed(self, **filters: List[str]) -> List[Dict[str, Any]]:
-        query = {"all": "true", **({"filters": json.dumps(filters)} if filters else {})}
-        told = self._get(CONTAINERS, time.monotonic() + SECONDS, **query)
+    def _listed(self, *states: str) -> List[Dict[str, Any]]:
+        """Containers that are in one of these states; none given: all."""
+        query = {"all": "true", **({"filters": json.dumps({"status": states})} if states else {})}
+        told = self._get(CONTAINERS, time.monotonic() + SECONDS, query=f"?{urlencode(query)}")
         return [row for row in rows(told) if is_id(text(row.get("Id")))]
 
-    def _get(self, call: str, deadline: float, container: str = "", **query: str) -> Any:
-        """JSON, decoded. A connection that ended since the last call is made anew, once."""
-        path, deadline = _path(call, container, query), min(deadline, time.monotonic() + SECONDS)
-        for again in (True, False):
-            kept = self._connection is not None and self._connection.sock is not None
-            try:
-                connection = self._kept(deadline)
-                connection.request("GET", path)
-                return self._answer(call, connection)
-            except (OSError, http.client.HTTPException) as error:
-                self.close()
-                # RemoteDisconnected is of this kind too; no answer in time is not.
-                if not (again and kept and isinstance(error, ConnectionError)):
-                    raise self._silent(call, error) from error
-        raise AssertionError("the second time raises or returns")
-
-    def _kept(self, deadline: float) -> _Connection:
-        if self._connection is None or self._connection.sock is None:
-            self._connection = self._opened(deadline)
-        else:
-            self._connection.sock.deadline = deadline
-        return self._connection
-
-    def _opened(self, deadline: float) -> _Connection:
-        connection = _Connection("localhost")
-        connection.sock = connect(self._path, deadline)
-        return connection
-
-    def _answer(self, call: str, connection: _Connection) -> Any:
-        """JSON, decoded. Raises _Refused, RuntimeSilent, OSError and HTTPException."""
-        response = connection.getresponse()
-        raw = response.read(MAX_ANSWER + 1)
-        if len(raw) > MAX_ANSWER:
-            connection.close()
-            raise RuntimeSilent(f"Docker at {self._path} answered {call} with more than {MAX_ANSWER} bytes")
-        if response.status in (404, 409):
-            raise _Refused(f"Docker at {self._path} answered {call} with status {response.status}")
-        if response.status != 200:
-            raise RuntimeSilent(f"Docker at {self._path} answered {call} with status {response.status}")
+    def _get(self, call: str, deadline: float, container: str = "", query: str = "") -> Any:
+        """JSON, decoded."""
+        opened = self._sent(call, container, query, min(deadline, time.monotonic() + SECONDS))
         try:
-            return json.loads(raw)
+            return self._answer(call, opened)
+        finally:
+            opened.close()
+
+    def _sent(self, call: str, container: str, query: str, deadline: float) -> UnixSocket:
+        """A connection on which this was asked."""
+        if call not in CALLS or ("ID" in call) != bool(container) or (container and not is_id(container)):
+            raise ValueError(f"{call} of {container!r} is not among the calls that only read")
+        path = call.replace("ID", container) + query
+        opened = connect(self._path, deadline)
+        try:
+            opened.sendall(b"GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n" % path.encode("ascii"))
+        except OSError as error:
+            opened.close()
+            raise self._silent(call, error) from error
+        return opened
+
+    def _answer(self, call: str, opened: UnixSocket) -> Any:
+        """JSON, decoded. Raises _Refused where there is no such container, RuntimeSilent."""
+        try:
+            raw = self._read(call, opened)
+        except OSError as error:
+            raise self._silent(call, error) from error
+        head, _, body = raw.partition(b"\r\n\r\n")
+        begin = head[:12].split(b" ")
+        if len(begin) != 2 or not begin[0].startswith(b"HTTP/1.") or len(begin[1]) != 3 or not begin[1].isdigit():
+            raise RuntimeSilent(f"what listens at {self._path} answered {call} with something that is no HTTP")
+        status = int(begin[1])
+        if status in _NO_SUCH:
+            raise _Refused(f"Docker at {self._path} answered {call} with status {status}")
+        if status != 200:
+            raise RuntimeSilent(f"Docker at {self._path} answered {call} with status {status}")
+        try:
+            return json.loads(body)
         except (ValueError, RecursionError):
             raise RuntimeSilent(f"Docker at {self._path} answered {call} with something that is no JSON") from None
 
-    def _silent(self, call: str, error: Exception) -> RuntimeSilent:
-        return RuntimeSilent(f"Docker at {self._path} did not answer {call}: {_why(error)}")
+    def _read(self, call: str, opened: UnixSocket) -> bytes:
+        """All until its end."""
+        raw = bytearray()
+        while len(raw) <= MAX_ANSWER:
+            received = opened.recv(65_536)
+            if not received:
+                return bytes(raw)
+            raw += received
+        raise RuntimeSilent(f"Docker at {self._path} answered {call} with more than {MAX_ANSWER} bytes")
 
-
-def _path(call: str, container: str, query: Mapping[str, str]) -> str:
-    if call not in CALLS or ("ID" in call) != bool(container) or (container and not is_id(container)):
-        raise ValueError(f"{call} of {container!r} is not among the calls that only read")
-    return call.replace("ID", container) + (f"?{urlencode(query)}" if query else "")
+    def _silent(self, call: str, error: OSError) -> RuntimeSilent:
+        begin = f"Docker at {self._path} did not answer {call}"
+        if isinstance(error, socket.timeout):
+            return RuntimeLate(f"{begin}: no answer came in time")
+        return RuntimeSilent(f"{begin}: {error.strerror or error}")
 
 
 def _named(row: Mapping[str, Any]) -> Named:
@@ -259,11 +258,3 @@ def _moment(value: Any) -> Optional[float]:
 
 def _short(value: Any) -> str:
     return text(value)[:MAX_TEXT]
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, socket.timeout):
-        return "no answer came in time"
-    if isinstance(error, http.client.HTTPException):
-        return "what came is no HTTP, or breaks off"
-    return getattr(error, "strerror", None) or str(error)

@@ -5,7 +5,8 @@ Huffman's: a unary answer that succeeded has a whole message in DATA frames and 
 none. The headers of a request are literals without indexing, so that no table has to be kept on either side.
 
     refused     the stream ended without a message: an error of gRPC, e.g. a method that the server does not know
-    lost        the connection ended: GOAWAY, end of file, an error of the socket, a time that ran out
+    lost        the connection ended: GOAWAY, end of file, an error of the socket
+    late        no answer came in time
     broken      what came is no HTTP/2, or breaks its rules or the caps below
 """
 
@@ -52,12 +53,16 @@ class Lost(Http2Error):
         self.unheard = unheard
 
 
+class Late(Http2Error):
+    """No answer came in time: the connection is of no use, since it may still come."""
+
+
 class Broken(Http2Error):
     """The peer breaks the rules: the connection is of no use any more."""
 
 
 class Connection:
-    """One connection, for one call at a time. After Lost or Broken it is to be closed."""
+    """One connection, for one call at a time. After all but Refused it is to be closed."""
 
     def __init__(self, opened: UnixSocket) -> None:
         self._socket, self._buffer = opened, bytearray()
@@ -86,7 +91,7 @@ class Connection:
     def unary(self, path: str, message: bytes, deadline: float) -> bytes:
         """The answer to `message` sent to `path` (/package.Service/Method). `deadline`: time.monotonic().
 
-        Raises Refused, Lost or Broken.
+        Raises Refused, Lost, Late or Broken.
         """
         if len(message) > MAX_REQUEST:
             raise ValueError(f"a request of {len(message)} bytes: at most {MAX_REQUEST} are sent")
@@ -96,7 +101,7 @@ class Connection:
         try:
             return self._call(path, _PREFIX.pack(0, len(message)) + message)
         except socket.timeout:
-            raise Lost("no answer came in time", False) from None
+            raise Late("no answer came in time") from None
         except OSError as error:
             raise Lost(f"the connection broke: {error.strerror or error}", not self._heard) from error
 

@@ -30,7 +30,7 @@ def fields(message: bytes) -> Iterator[Tuple[int, Value]]:
     for _ in range(MAX_FIELDS):
         if at == end:
             return
-        key, at = _varint(message, at, end)
+        key, at = (message[at], at + 1) if message[at] < 0x80 else _varint(message, at, end)
         number, wire = key >> 3, key & 7
         if not number or number >= 1 << 29:
             raise BadMessage(f"a field with number {number}")
@@ -39,7 +39,8 @@ def fields(message: bytes) -> Iterator[Tuple[int, Value]]:
             yield number, value
             continue
         if wire == BYTES:
-            size, at = _varint(message, at, end)
+            short = at < end and message[at] < 0x80
+            size, at = (message[at], at + 1) if short else _varint(message, at, end)
         elif wire in _SIZES:
             size = _SIZES[wire]
         else:
@@ -55,8 +56,6 @@ def fields(message: bytes) -> Iterator[Tuple[int, Value]]:
 
 def _varint(message: bytes, at: int, end: int) -> Tuple[int, int]:
     """The number at `at`, of at most 64 bits, and where it ends."""
-    if at < end and message[at] < 0x80:  # most are one byte
-        return message[at], at + 1
     value = 0
     for shift in range(0, 70, 7):
         if at == end:

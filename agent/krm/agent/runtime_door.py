@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from krm.agent.cri import Cri
 from krm.agent.docker import Docker
-from krm.agent.runtimes import Runtime, RuntimeSilent
+from krm.agent.runtimes import Runtime, RuntimeLate, RuntimeSilent
 
 
 def open_runtime(path: str, node: str) -> Runtime:
@@ -14,6 +14,8 @@ def open_runtime(path: str, node: str) -> Runtime:
     """
     try:
         return Cri(path, node)
+    except RuntimeLate:  # who does not answer one question is not asked another, which would take as long again
+        raise
     except RuntimeSilent as of_cri:
         try:
             return Docker(path, node)

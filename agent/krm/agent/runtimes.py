@@ -26,6 +26,10 @@ class RuntimeSilent(Exception):
     """A runtime gave no answer that can be used. str() is a sentence for people: what failed and what to do."""
 
 
+class RuntimeLate(RuntimeSilent):
+    """No answer came in time."""
+
+
 class RuntimeStats(NamedTuple):
     """What a runtime tells of one container. What it does not tell is not in `figures`: never 0."""
 

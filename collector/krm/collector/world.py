@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from krm.collector.facts import NodeFacts, PodFacts, node_facts, pod_facts
@@ -18,6 +20,8 @@ from krm.store.keys import Keys, label
 
 PODS, NODES, QUOTAS = "pods", "nodes", "resourcequotas"
 CLAIMS, SLICES = "resourceclaims.resource.k8s.io", "resourceslices.resource.k8s.io"
+# Seconds for which pods stay sorted by node: 1,000 agents would each go through all pods several times a second.
+INDEXED = 0.5
 log = logging.getLogger("krm")
 
 
@@ -63,6 +67,9 @@ class World:
         self._claims: List[Known[Mapping[str, Any]]] = [
             Known(database, Keys(cluster, CLAIMS, space), lambda claim: claim, stop) for space in spaces
         ]
+        self._by_node: Dict[str, List[PodFacts]] = {}
+        self._indexed = -math.inf  # monotonic seconds
+        self._index_lock = threading.Lock()
         self._slices: Known[Mapping[str, Any]] = Known(database, Keys(cluster, SLICES), lambda one: one, stop)
 
     def start(self) -> None:
@@ -117,16 +124,21 @@ class World:
         return [kept.facts for kept in self.all_pods()]
 
     def facts_of(self, node: str) -> List[PodFacts]:
-        """Of the pods of one node."""
-        return [facts for facts in self.facts() if facts.node == node]
+        """Of the pods of one node that have not ended; as of `had_by`."""
+        return [facts for facts in self.had_by(node) if not facts.ended]
 
     def had_by(self, node: str) -> List[PodFacts]:
-        """Of the pods of one node, those that have ended too."""
-        found = []
-        for known in self.pods:
-            with known.lock:
-                found += [kept.facts for kept in known.objects.values() if kept.facts.node == node]
-        return found
+        """Of the pods of one node, those that have ended too; as they were up to INDEXED seconds ago."""
+        with self._index_lock:
+            now = time.monotonic()
+            if now - self._indexed > INDEXED:
+                self._by_node = {}
+                for known in self.pods:
+                    with known.lock:
+                        for kept in known.objects.values():
+                            self._by_node.setdefault(kept.facts.node, []).append(kept.facts)
+                self._indexed = now
+            return self._by_node.get(node, [])
 
     def killed(self, pods: Iterable[Tuple[str, str]]) -> List[PodFacts]:
         """Of these pods (namespace, name) those of which a container ended for want of memory."""

@@ -14,16 +14,12 @@ from pathlib import Path
 from typing import Callable, Iterator, List, Tuple
 
 import pytest
+from agent.killed import KMSG, KillAgent, log_readable
 from krm.agent.hierarchy import V2, Hierarchy, NoCgroups, open_hierarchy
-from krm.agent.killing import Kills, Looked
-from krm.agent.node import read_node
-from krm.agent.reading import read_cgroup
-from krm.agent.walk import walk
 from krm.model.kills import ANCESTOR_LIMIT, CGROUP, CONTAINER_LIMIT, KERNEL_LOG, POD_LIMIT, Kill
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 LIMIT = 32 << 20
-KMSG = "/dev/kmsg"
 NODE = "here"
 WITHIN = 10.0  # seconds until a kill is in the ledger
 # Its argument: 1 = it itself takes more than it may; else a child of it does, and it goes on.
@@ -125,58 +121,35 @@ def _lack() -> str:
     )
 
 
-class Agent:
-    """The parts of an agent's turn that concern kills."""
-
-    def __init__(self, log: str) -> None:
-        self.hierarchy = open_hierarchy(Path("/sys/fs/cgroup"))
-        self.kills = Kills(NODE, Path("/proc"), log)
-        self.missing: List[str] = []
-
-    def turn(self) -> Tuple[Kill, ...]:
-        now = time.time()
-        places = walk(self.hierarchy).places.values()
-        found = [read_cgroup(self.hierarchy, place, now, limits_too=False) for place in places]
-        node = read_node(self.hierarchy, Path("/proc"), now).figures
-        cgroups = [cgroup for cgroup in found if cgroup is not None]
-        kills, missing = self.kills.turn(
-            Looked(time.time(), time.monotonic(), self.hierarchy.version, cgroups, node)
-        )
-        self.missing = [one.why for one in missing]
-        return kills
-
-    def until(self, there: Callable[[Tuple[Kill, ...]], bool]) -> Tuple[Kill, ...]:
-        """Turn after turn, as an agent does, at most WITHIN."""
-        ends = time.monotonic() + WITHIN
-        while True:
-            kills = self.turn()
-            if there(kills) or time.monotonic() > ends:
-                return kills
-            time.sleep(0.2)
-
-
 def of(kills: Tuple[Kill, ...], tree: Tree) -> List[Kill]:
     return [kill for kill in kills if kill.container_id == tree.container]
 
 
-def log_readable() -> bool:
-    """Whether the kernel tells this namespace's reader of kills at all."""
-    try:
-        os.close(os.open(KMSG, os.O_RDONLY | os.O_NONBLOCK))
-    except OSError:
-        return False
-    return True
+@pytest.fixture
+def made() -> Iterator[Callable[[str], KillAgent]]:
+    """Agents, which are closed in the end."""
+    agents: List[KillAgent] = []
+
+    def make(log: str) -> KillAgent:
+        agents.append(KillAgent(NODE, log if log_readable() else ""))
+        return agents[-1]
+
+    yield make
+    for agent in agents:
+        agent.close()
 
 
 @pytest.mark.parametrize("log", [KMSG, ""])
-def test_a_process_that_its_own_limit_killed_is_known_once(tree: Tree, log: str) -> None:
+def test_a_process_that_its_own_limit_killed_is_known_once(
+    tree: Tree, made: Callable[[str], KillAgent], log: str
+) -> None:
     tree.limit(tree.own)
-    agent = Agent(log if log_readable() else "")
+    agent = made(log)
     before = agent.turn()
     assert of(before, tree) == []
     eater = tree.start(itself=True)
     assert eater.wait(20) == -signal.SIGKILL
-    kills = agent.until(lambda kills: any(CGROUP in kill.witnesses for kill in of(kills, tree)))
+    kills = agent.until(lambda kills: any(CGROUP in kill.witnesses for kill in of(kills, tree)), WITHIN)
     (kill,) = of(kills, tree)
     assert kill.pod_uid == tree.pod_uid
     assert kill.witnesses == ((KERNEL_LOG, CGROUP) if log and log_readable() else (CGROUP,))
@@ -192,14 +165,14 @@ def test_a_process_that_its_own_limit_killed_is_known_once(tree: Tree, log: str)
         assert "--kernel-log" in agent.missing[0]
 
 
-def test_a_child_is_killed_and_its_container_goes_on(tree: Tree) -> None:
+def test_a_child_is_killed_and_its_container_goes_on(tree: Tree, made: Callable[[str], KillAgent]) -> None:
     tree.limit(tree.own)
-    agent = Agent(KMSG if log_readable() else "")
+    agent = made(KMSG)
     agent.turn()
     parent = tree.start(itself=False)
     assert parent.stdout is not None
     assert parent.stdout.readline() == "goes on\n"
-    kills = agent.until(lambda kills: any(kill.container_ended is False for kill in of(kills, tree)))
+    kills = agent.until(lambda kills: any(kill.container_ended is False for kill in of(kills, tree)), WITHIN)
     (kill,) = of(kills, tree)
     assert parent.poll() is None
     assert kill.container_ended is False
@@ -209,42 +182,46 @@ def test_a_child_is_killed_and_its_container_goes_on(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize(("level", "scope"), [("pod", POD_LIMIT), ("kubepods", ANCESTOR_LIMIT)])
-def test_a_limit_above_the_container_is_named(tree: Tree, level: str, scope: str) -> None:
+def test_a_limit_above_the_container_is_named(
+    tree: Tree, made: Callable[[str], KillAgent], level: str, scope: str
+) -> None:
     folder = tree.pod if level == "pod" else tree.kubepods
     tree.limit(folder)
-    agent = Agent(KMSG if log_readable() else "")
+    agent = made(KMSG)
     agent.turn()
     eater = tree.start(itself=True)
     eater.wait(20)
-    kills = agent.until(lambda kills: any(CGROUP in kill.witnesses for kill in of(kills, tree)))
+    kills = agent.until(lambda kills: any(CGROUP in kill.witnesses for kill in of(kills, tree)), WITHIN)
     (kill,) = of(kills, tree)
     if log_readable():
         assert (kill.scope, kill.limited, kill.limit) == (scope, tree.path(folder), LIMIT)
         assert kill.pid == eater.pid
 
 
-def test_an_agent_that_begins_anew_names_a_kill_as_before(tree: Tree) -> None:
+def test_an_agent_that_begins_anew_names_a_kill_as_before(tree: Tree, made: Callable[[str], KillAgent]) -> None:
     if not log_readable():
         pytest.skip(f"{KMSG} cannot be read here: run as root, with the device")
     tree.limit(tree.own)
-    first = Agent(KMSG)
+    first = made(KMSG)
     first.turn()
     tree.start(itself=True).wait(20)
-    (kill,) = of(first.until(lambda kills: bool(of(kills, tree))), tree)
-    (again,) = of(Agent(KMSG).turn(), tree)
+    (kill,) = of(first.until(lambda kills: bool(of(kills, tree)), WITHIN), tree)
+    (again,) = of(made(KMSG).turn(), tree)
     assert (again.id, again.pid) == (kill.id, kill.pid)
     assert abs(again.at - kill.at) < 1.0
     assert re.fullmatch(rf"{NODE}/[0-9a-f]{{8}}\.[0-9]+", kill.id)
 
 
-def test_a_container_that_is_gone_before_the_next_turn_is_in_the_nodes_count(tree: Tree) -> None:
+def test_a_container_that_is_gone_before_the_next_turn_is_in_the_nodes_count(
+    tree: Tree, made: Callable[[str], KillAgent]
+) -> None:
     tree.limit(tree.own)
-    agent = Agent("")
+    agent = made("")
     known = agent.turn()
     tree.start(itself=True).wait(20)
     for own in tree.owns():
         own.rmdir()
-    new = [kill for kill in agent.until(lambda kills: len(kills) > len(known)) if kill not in known]
+    new = [kill for kill in agent.until(lambda kills: len(kills) > len(known), WITHIN) if kill not in known]
     assert len(new) == 1
     assert new[0].witnesses == (CGROUP,)
     assert new[0].container_id == ""

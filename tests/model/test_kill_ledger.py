@@ -86,6 +86,18 @@ def test_a_container_that_was_ended_by_sigkill_long_after_its_child_was_is_no_se
     assert [kill.container_ended for kill in kills(seen, ended(STATUS, NOW - 60), of_node)] == [None, True]
 
 
+def test_where_no_kill_can_be_missed_a_container_that_ended_of_none_was_not_killed() -> None:
+    """Version 1 tells all containers below a limit that it was hit: containerd says OOMKilled of each that ends."""
+    watched = Ledger(watched=NOW - 1000)
+    innocent = ended(STATUS, NOW - 60, B, after=NOW - 900)
+    of_parent = log(NOW - 500, 7, scope=ANCESTOR_LIMIT, limited="/kubepods")
+    assert [kill.container_id for kill in watched.add([innocent, of_parent], NOW).kills] == [A]
+    # Of a child's that was before nobody knows.
+    before = innocent._replace(after=NOW - 2000, container_ended=None)
+    assert len(watched.add([before, of_parent], NOW).kills) == 2
+    assert len(Ledger().add([innocent, of_parent], NOW).kills) == 2
+
+
 def test_the_counters_of_a_container_its_pod_and_the_node_count_the_same() -> None:
     own = counter(NOW - 45)._replace(pod_uid="p1")
     of_pod = Evidence(CGROUP, "n1", NOW - 45, NOW - 55, 2, pod_uid="p1", cgroup="/kubepods/podp1")

@@ -47,6 +47,8 @@ class Kills:
                 # The log has each kill, and the count of a host's service may have one twice (memory.oom.group).
                 told = [one for one in told if one.witness != CGROUP or one.pod_uid or one.container_id]
         told += looked.ended
+        if self._ledger.watched > looked.now and ("oom_kills" in looked.node or not missing):
+            self._ledger = self._ledger._replace(watched=looked.now)
         self._before.turn(looked.cgroups, looked.node, looked.now)
         self._ledger = self._ledger.add([self._whole(one, looked.named) for one in told], looked.now)
         return self._ledger.kills, missing

@@ -52,6 +52,9 @@ class Ledger(NamedTuple):
     marks: Mapping[str, Mark] = {}  # by key
     named: FrozenSet[str] = frozenset()  # keys that a kill was shown by: it keeps that id, whatever comes
     floor: float = -math.inf  # Unix seconds: what was until then is forgotten, and stays so
+    # Unix seconds since when the log or the node's counter was read, which miss no kill: where a container's end is
+    # said to be of one that was since then, and they did not see it, there was none.
+    watched: float = math.inf
 
     def add(self, told: Iterable[Evidence], now: float) -> Ledger:
         """With what witnesses told; itself, where that is nothing new. Also forgets what is older than a day."""
@@ -97,7 +100,7 @@ def _with(ledger: Ledger, marks: Sequence[Mark], refused: int, now: float) -> Le
             kept[mark.key] = mark if known is None else _fuller(known, mark)
     if kept == ledger.marks:
         return ledger
-    groups = _paired(kept.values())
+    groups = _paired(kept.values(), ledger.watched)
     groups.sort(key=lambda group: (*reversed(group.when()), group.marks[0].key))
     surplus, groups = groups[:-MOST], groups[-MOST:]
     if surplus:
@@ -105,7 +108,7 @@ def _with(ledger: Ledger, marks: Sequence[Mark], refused: int, now: float) -> Le
         kept = {mark.key: mark for group in groups for mark in group.marks}
     kills = tuple(_kill(group, ledger.named) for group in groups)
     named = frozenset(kill.id for kill in kills)
-    return Ledger(kills, ledger.dropped + len(surplus) + refused, kept, named, floor)
+    return Ledger(kills, ledger.dropped + len(surplus) + refused, kept, named, floor, ledger.watched)
 
 
 def _fuller(known: Mark, mark: Mark) -> Mark:
@@ -185,7 +188,7 @@ def _pod(said: Evidence) -> str:
     return f"{said.namespace}/{said.pod}" if said.pod else ""
 
 
-def _paired(marks: Iterable[Mark]) -> List[_Group]:
+def _paired(marks: Iterable[Mark], watched: float) -> List[_Group]:
     """The kills that marks are: as few as can be, none with two marks of one witness."""
     groups: List[_Group] = []
     turns: Dict[Tuple[Tuple[int, int], int], List[Mark]] = {}
@@ -194,7 +197,7 @@ def _paired(marks: Iterable[Mark]) -> List[_Group]:
     for (rank, vague), left in sorted(turns.items()):
         if _RANKS[rank[0]] in _ENDS:
             for mark in left:
-                _end(mark, groups)
+                _end(mark, groups, watched)
             continue
         if not vague:  # what is known of a container goes to a kill in it before one of nobody
             left = _join(left, [group for group in groups if group.container_id])
@@ -253,7 +256,7 @@ def _gain(pair: Tuple[_Group, Mark], mark: Mark) -> float:
     return group.gap(other) - group.gap(mark) if group.may_be(mark) else 0.0
 
 
-def _end(mark: Mark, groups: List[_Group]) -> None:
+def _end(mark: Mark, groups: List[_Group], watched: float) -> None:
     """Of a container's end: it is of the newest kill until then, and by it only where the times touch."""
     at = mark.said.at
     can = [group for group in groups if group.may_be(mark) and group.after <= at + SLACK]
@@ -268,9 +271,9 @@ def _end(mark: Mark, groups: List[_Group]) -> None:
     earlier = [group for group in own if any(_RANKS[rank] in _SEE_ALL for rank, _ in group.ranks)]
     if earlier:
         max(earlier, key=lambda group: group.at).join(mark, None)
-        return
-    groups.append(_Group(mark))
-    groups[-1].join(mark, mark.said.container_ended)
+    elif mark.said.after < watched:
+        groups.append(_Group(mark))
+        groups[-1].join(mark, mark.said.container_ended)
 
 
 def _kill(group: _Group, named: FrozenSet[str]) -> Kill:

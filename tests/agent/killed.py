@@ -11,6 +11,7 @@ from typing import Callable, List, Optional, Tuple
 from krm.agent.cgroups import Cgroups
 from krm.agent.hierarchy import open_hierarchy
 from krm.agent.killing import Kills, Looked
+from krm.agent.kmsg import KernelLog
 from krm.agent.node import read_node
 from krm.agent.runtimes import Runtime, RuntimeSilent
 from krm.agent.walk import walk
@@ -27,6 +28,18 @@ def log_readable() -> bool:
     except OSError:
         return False
     return True
+
+
+def wait_for_reports(within: float = 15.0) -> None:
+    """Until the kernel says again where and why it kills: it reports ten kills in 5 s, whoever's they are."""
+    ends = time.monotonic() + within
+    while log_readable() and time.monotonic() < ends:
+        log, now = KernelLog(KMSG, "any", "any"), time.time()
+        kills, _ = log.turn(now, time.monotonic())
+        log.close()
+        if sum(kill.at > now - 5.5 for kill in kills) < 5:
+            return
+        time.sleep(0.2)
 
 
 class KillAgent:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable, Iterator, List, Tuple
 
 import pytest
-from agent.killed import KMSG, KillAgent, log_readable
+from agent.killed import KMSG, KillAgent, log_readable, wait_for_reports
 from krm.agent.hierarchy import V2, Hierarchy, NoCgroups, open_hierarchy
 from krm.model.kills import ANCESTOR_LIMIT, CGROUP, CONTAINER_LIMIT, KERNEL_LOG, POD_LIMIT, Kill
 
@@ -101,6 +101,7 @@ def tree() -> Iterator[Tree]:
         if os.environ.get("CI") == "true":
             pytest.fail(lack, pytrace=False)
         pytest.skip(lack)
+    wait_for_reports()
     made = Tree(open_hierarchy(Path("/sys/fs/cgroup")))
     try:
         made.make()

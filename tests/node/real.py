@@ -75,6 +75,7 @@ class Node:
         socket = self._containerd.socket
         self._kubelet = Kubelet(kubelet, folder, NAME, self.port, plane.kubeconfig(USER), socket)
         self.ca_file = self._kubelet.ca_file
+        self.runtime_socket = socket
 
     def start(self) -> None:
         """Returns when the API server calls it Ready."""

@@ -162,6 +162,8 @@ def test_an_agents_kills_are_each_one_and_its_newest_word_holds() -> None:
     more = ledger.tell(agent.add([counter(NOW - 45, 2)], NOW).kills, NOW)
     assert [kill.witnesses for kill in more.kills] == [(KERNEL_LOG, CGROUP), (KERNEL_LOG, CGROUP, STATUS)]
     assert [kill.id for kill in more.kills] == [kill.id for kill in ledger.kills]
+    known = [kill._replace(witnesses=(KERNEL_LOG,)) for kill in agent.kills]
+    assert more.tell(known, NOW).kills == ledger.kills
 
 
 def test_an_id_stays_whoever_tells_of_the_kill_later() -> None:

@@ -96,7 +96,8 @@ def _with(ledger: Ledger, marks: Sequence[Mark], refused: int, now: float) -> Le
     kept = {key: mark for key, mark in ledger.marks.items() if mark.said.at > floor}
     for mark in marks:
         if floor < mark.said.at <= now + AHEAD:
-            known = kept.get(mark.key)
+            # An agent has worked it out anew; another witness says the same again, more or less of it.
+            known = None if mark.said.witness == _AGENT else kept.get(mark.key)
             kept[mark.key] = mark if known is None else _fuller(known, mark)
     if kept == ledger.marks:
         return ledger

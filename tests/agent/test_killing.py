@@ -5,7 +5,7 @@ from typing import Any, List, Tuple
 
 import pytest
 from krm.agent import killing
-from krm.agent.hierarchy import V1
+from krm.agent.hierarchy import V1, V2
 from krm.agent.killing import Kills, Looked
 from krm.agent.seen import CONTAINER, Cgroup, Missing, Named, Place, Process
 from krm.model.kills import CGROUP, CRI, KERNEL_LOG, Evidence
@@ -82,6 +82,19 @@ def test_a_line_without_a_cgroup_is_of_where_the_process_was(kills: Kills, monke
     monkeypatch.setattr(Log, "told", [logged(NOW + 15, process="other", pid=7, key="b.2")])
     (_, kill), _ = kills.turn(looked(NOW + 16, 0, processes=[process]))
     assert kill.container_id == "", "a PID that is used again is another process"
+
+
+def test_a_group_that_is_killed_is_counted_by_the_log_where_the_kernel_does_not_say(
+    kills: Kills, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 2 before Linux 5.17: oom_kill counts the chosen process twice, and there is no oom_group_kill."""
+    where = {"container_id": A, "pod_uid": UID, "cgroup": PATH}
+    told = [logged(NOW + 4.9, **where), logged(NOW + 4.9, pid=8, process="helper", key="b.2", **where)]
+    monkeypatch.setattr(Log, "told", told)
+    kills.turn(looked(NOW, 0, version=V2))
+    kills.turn(looked(NOW + 5, 0, version=V2))
+    found, _ = kills.turn(looked(NOW + 10, 3, version=V2))
+    assert [(kill.pid, kill.witnesses) for kill in found] == [(7, (KERNEL_LOG, CGROUP)), (8, (KERNEL_LOG, CGROUP))]
 
 
 def test_without_the_log_it_says_how_to_turn_it_on(tmp_path: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from krm.agent.before import Before
 from krm.agent.figures import Figures
+from krm.agent.hierarchy import V2
 from krm.agent.kmsg import NOT_ASKED, KernelLog
 from krm.agent.seen import Cgroup, Missing, Named, Process
 from krm.agent.witnesses import Counters
-from krm.model.kill_ledger import Ledger
-from krm.model.kills import CGROUP, Evidence, Kill
+from krm.model.kill_ledger import SLACK, Ledger
+from krm.model.kills import CGROUP, KERNEL_LOG, Evidence, Kill
+
+_RECENT = 120.0  # seconds: longer than two turns
 
 
 class Looked(NamedTuple):
@@ -34,6 +38,7 @@ class Kills:
         self._log = KernelLog(kernel_log, node, _boot(procfs)) if kernel_log else None
         self._counters, self._before = Counters(node), Before()
         self._ledger = Ledger()
+        self._logged: Dict[str, Evidence] = {}  # of the last turns
 
     def turn(self, looked: Looked) -> Tuple[Tuple[Kill, ...], List[Missing]]:
         """All kills that are known, the oldest first. The log is read after the cgroups: so who counted a kill has
@@ -44,11 +49,11 @@ class Kills:
             logged, missing = self._log.turn(looked.now, looked.clock)
             told += _placed(logged, looked.processes)
             if not missing:
-                # The log has each kill, and the count of a host's service may have one twice (memory.oom.group).
-                told = [one for one in told if one.witness != CGROUP or one.pod_uid or one.container_id]
+                told = self._not_twice(told, looked)
         told += looked.ended
-        if self._ledger.watched > looked.now and ("oom_kills" in looked.node or not missing):
-            self._ledger = self._ledger._replace(watched=looked.now)
+        sees_all = "oom_kills" in looked.node or not missing
+        watched = min(self._ledger.watched, looked.now) if sees_all else math.inf
+        self._ledger = self._ledger._replace(watched=watched)
         self._before.turn(looked.cgroups, looked.node, looked.now)
         self._ledger = self._ledger.add([self._whole(one, looked.named) for one in told], looked.now)
         return self._ledger.kills, missing
@@ -56,6 +61,27 @@ class Kills:
     def close(self) -> None:
         if self._log is not None:
             self._log.close()
+
+    def _not_twice(self, told: List[Evidence], looked: Looked) -> List[Evidence]:
+        """Where a group is killed (memory.oom.group) the kernel counts one of it twice: in the node's count that is
+        not known, and before Linux 5.17 nowhere. The log has each kill once, so there it says how many they are."""
+        self._logged.update({one.key: one for one in told if one.witness == KERNEL_LOG})
+        self._logged = {key: one for key, one in self._logged.items() if one.at > looked.now - _RECENT}
+        groups_known = looked.version != V2 or any("oom_group_kills" in one.figures for one in looked.cgroups)
+        found: List[Evidence] = []
+        for one in told:
+            if one.witness == CGROUP and not (one.pod_uid or one.container_id):
+                continue
+            if one.witness == CGROUP and not groups_known:
+                logged = sum(
+                    one.after - SLACK < other.at < one.at + SLACK
+                    and (one.container_id or other.container_id) == other.container_id
+                    and one.pod_uid == other.pod_uid
+                    for other in self._logged.values()
+                )
+                one = one._replace(kills=min(one.kills, logged or one.kills))
+            found.append(one)
+        return found
 
     def _whole(self, told: Evidence, named: Mapping[str, Named]) -> Evidence:
         """With names and the minute before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -121,6 +122,35 @@ def test_what_is_gone_and_what_is_not_for_us_are_told_apart(tmp_path: Path) -> N
     for path, name in (("/a", "link"), ("/a", "folder"), ("/" + "n" * 5000, "long"), ("/" + "a/" * 3000, "long")):
         with pytest.raises(Unreadable):
             hierarchy.read("memory", path, name)
+
+
+def test_a_file_comes_whole_in_however_many_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel hands out a page or less at a time, and of a list only whole lines."""
+    (tmp_path / "cgroup.controllers").write_text("memory\n")
+    whole = "".join(f"{pid}\n" for pid in range(20_000))
+    (tmp_path / "cgroup.procs").write_text(whole)
+    hierarchy = open_hierarchy(tmp_path)
+    assert hierarchy.read("memory", "/", "cgroup.procs").decode() == whole
+    read = os.read
+    monkeypatch.setattr(hierarchy_module.os, "read", lambda file, most: read(file, min(most, 4090)))
+    assert hierarchy.read("memory", "/", "cgroup.procs").decode() == whole
+
+
+@pytest.mark.parametrize("name", ["ENODEV", "EOPNOTSUPP", "EIO"])
+def test_a_cgroup_that_goes_while_its_file_is_open_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """ENODEV: so says the kernel then. EOPNOTSUPP: it keeps no pressure. Whatever else: it is there, unreadable."""
+    (tmp_path / "cgroup.controllers").write_text("memory\n")
+    hierarchy = open_hierarchy(tmp_path)
+    number = getattr(errno, name)
+
+    def fail(file: int, most: int) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(hierarchy_module.os, "read", fail)
+    with pytest.raises(Unreadable if name == "EIO" else FileNotFoundError):
+        hierarchy.read("memory", "/", "cgroup.controllers")
 
 
 def test_what_is_not_for_its_uid_is_unreadable_and_not_gone(open_folder: Path) -> None:  # noqa: F811

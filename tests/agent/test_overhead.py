@@ -104,7 +104,10 @@ class TestShims:
     def test_a_shim_of_several_pods_is_none_of_theirs(self) -> None:
         second = f"/kubepods/pod{PODS[0].uid}/{PODS[0].containers[0]}"
         those = [process(50, "containerd-shim"), process(51, "a", f"{HOME}/{WEB}", ppid=50)]
-        assert self.overheads([*those, process(52, "b", second, ppid=50)]) == {UID: (0, 0, 0)}
+        those.append(process(52, "b", second, ppid=50))
+        both = [*pod(100, {WEB: 20}), cgroup(second.rpartition("/")[0], 100, 100), cgroup(second, 50, 50)]
+        found, _ = pod_overheads(both, those, NAMED)
+        assert [one.shims for one in found] == [0, 0]
 
     def test_conmon_is_known_by_its_cgroup_even_when_its_container_ended(self) -> None:
         conmon = process(50, "conmon", f"/system.slice/crio-conmon-{WEB}.scope")

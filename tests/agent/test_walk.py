@@ -128,6 +128,19 @@ class TestHostileTrees:
         assert f"more than {MOST_INSIDE} cgroups in one container or unit" in problem.why
         assert problem.why.endswith(" and 99 more")
 
+    def test_services_that_fill_the_node_together_take_none_from_the_pods(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tree = build(tmp_path, "containerd-systemd-v2")
+        monkeypatch.setattr(walk_module, "MOST_CGROUPS", 100)
+        monkeypatch.setattr(walk_module, "MOST_INSIDE", 30)
+        for service in range(6):
+            for number in range(40):
+                (tmp_path / f"{service}.service/n{number}").mkdir(parents=True)
+        walked = found(tmp_path)
+        assert set(tree.places) <= set(walked.places)
+        assert len(walked.places) == 100
+
     def test_a_million_cgroups_end_at_the_bound(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The entries are made up: what counts is how many are looked at."""
         bare(tmp_path)

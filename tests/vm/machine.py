@@ -31,14 +31,14 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 GUEST = HERE / "guest"
 ROOMS = ("model", "stage", "agent")
-PACKAGES = ("psutil",)
+PACKAGES = ("psutil", "msgpack")
 PROGRAMS = {"qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static", "ldd": "libc-bin"}
 MEMORY_MIB = 512
 DISK_BYTES = 96 * 1024 * 1024  # of each of the two disks: vda to read and write, vdb for swap
 # No version 1 at all; a panic ends the machine at once instead of hanging until the deadline.
 KERNEL_WORDS = (
     "console=ttyS0 cgroup_no_v1=all psi=1 panic=-1 oops=panic mitigations=off random.trust_cpu=on quiet "
-    "loglevel=6 log_buf_len=1M printk.devkmsg=on"
+    "loglevel=4 log_buf_len=1M printk.devkmsg=on"
 )
 KILLED_SECONDS = 10.0
 _TOLD = 4000  # characters of the console in an error
@@ -176,6 +176,11 @@ def _program(name: str) -> str:
     folders: List[str] = ["/machine", *(f"/krm/{room}" for room in ROOMS)]
     for package in PACKAGES:
         folders.append(os.path.dirname(os.path.dirname(os.path.abspath(str(__import__(package).__file__)))))
-    settings: Dict[str, str] = {"PYTHONPATH": ":".join(folders), "PYTHONUNBUFFERED": "1", "HOME": "/tmp"}
+    settings: Dict[str, str] = {
+        "PYTHONPATH": ":".join(folders),
+        "PYTHONUNBUFFERED": "1",
+        "HOME": "/tmp",
+        "NO_COLOR": "1",
+    }
     words = " ".join(f"{name}={value}" for name, value in settings.items())
     return f"{words} {interpreter()} /machine/{name} >/dev/console 2>&1 </dev/null\n"

@@ -1,5 +1,8 @@
-"""Runs the known load for a minute of the machine, and reads each of its cgroups at both ends with krm's reader
-between two readings by other hands."""
+"""Runs the known load for a minute of the machine, under krm's agent and beside it readings by other hands.
+
+Handed back: what krm's readers say of each cgroup at both ends, each between two other readings (`samples`); the
+agent's documents of both ends (`documents`), and the other readings in between (`followed`); the tree as files.
+"""
 
 from __future__ import annotations
 
@@ -9,40 +12,55 @@ from typing import Any, Dict, List
 
 import independent
 from inside import ROOT, answer, recorded
-from krm.agent.hierarchy import open_hierarchy
+from krm.agent.hierarchy import Hierarchy, open_hierarchy
 from krm.agent.reading import read_cgroup
 from krm.agent.walk import walk
+from krm_agent import Agent
 from loads import loads, run_loads
 
 SECONDS = 60.0
+PAUSE = 0.5  # seconds between two readings by other hands
+FOLLOWED = ("cpu_usage_ns", "memory_usage", "memory_working_set", "memory_rss")
 
 
 def main() -> None:
-    run_loads()
+    pids = run_loads()
     hierarchy = open_hierarchy(ROOT)
-    samples = [sample(hierarchy)]
-    end = time.monotonic() + SECONDS
     tree = recorded(ROOT)
-    time.sleep(max(0.0, end - time.monotonic()))
+    agent = Agent(10260, "--every", "3s", "--processes-every", "6s", "--kernel-log", "/dev/kmsg")
+    agent.wait_ready()
+    samples = [sample(hierarchy)]
+    followed: List[Dict[str, Any]] = [follow()]
+    documents = [agent.next_document("/v1/node")]
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        followed.append(follow())
+        time.sleep(PAUSE)
+    documents.append(agent.next_document("/v1/node"))
+    followed.append(follow())
+    processes = agent.document("/v1/processes")
     samples.append(sample(hierarchy))
     answer(
         {
             "version": hierarchy.version,
             "controllers": dict(hierarchy.controllers),
-            "loads": {name: load._replace(processes=()) for name, load in loads().items()},
-            "loads_fields": list(next(iter(loads().values()))._fields),
+            "loads": {name: load._replace(processes=())._asdict() for name, load in loads().items()},
+            "pids": pids,
             "samples": samples,
+            "documents": documents,
+            "processes": processes,
+            "followed": followed,
             "tree": tree,
             "pressure": {what: Path("/proc/pressure", what).read_text() for what in ("cpu", "memory", "io")},
+            "agent_ended": agent.stop(),
         }
     )
 
 
-def sample(hierarchy: Any) -> Dict[str, Any]:
-    """path -> place, before, read, after."""
-    walked = walk(hierarchy)
+def sample(hierarchy: Hierarchy) -> Dict[str, Any]:
+    """path -> place, and its figures before, as krm reads them, and after."""
     rows: Dict[str, Any] = {}
-    for path, place in walked.places.items():
+    for path, place in walk(hierarchy).places.items():
         before = independent.figures(path)
         cgroup = read_cgroup(hierarchy, place, time.time(), True)
         after = independent.figures(path)
@@ -53,8 +71,17 @@ def sample(hierarchy: Any) -> Dict[str, Any]:
             "before": before,
             "after": after,
         }
-    problems: List[str] = [str(one) for one in walked.problems]
-    return {"rows": rows, "problems": problems}
+    return rows
+
+
+def follow() -> Dict[str, Any]:
+    """name of the load -> [Unix seconds, FOLLOWED...]."""
+    found = {}
+    for name, load in loads().items():
+        now = time.time()
+        figures = independent.figures(load.path)
+        found[name] = [now, *(figures[figure] for figure in FOLLOWED)]
+    return found
 
 
 if __name__ == "__main__":

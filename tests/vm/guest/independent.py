@@ -10,8 +10,9 @@ UNLIMITED = "unlimited"
 ROOT = "/sys/fs/cgroup"
 
 
-def figures(path: str) -> Dict[str, Value]:
+def figures(path: str, root: str = ROOT) -> Dict[str, Value]:
     """What the files of that cgroup say, as far as krm has a figure of it."""
+    path = os.path.join(root, path.lstrip("/"))
     cpu, memory = _table(path, "cpu.stat"), _table(path, "memory.stat")
     events, local = _table(path, "memory.events"), _table(path, "memory.events.local")
     found: Dict[str, Optional[Value]] = {
@@ -30,6 +31,7 @@ def figures(path: str) -> Dict[str, Value]:
         "swap_usage": _one(path, "memory.swap.current"),
         "oom_kills": events.get("oom_kill"),
         "oom_kills_local": local.get("oom_kill"),
+        "oom_group_kills": events.get("oom_group_kill"),
         "memory_limit_hits": events.get("max"),
         "pids": _one(path, "pids.current"),
         "pids_limit": _one(path, "pids.max"),
@@ -63,7 +65,7 @@ def _devices(path: str) -> Dict[str, int]:
 
 def _text(path: str, name: str) -> str:
     try:
-        with open(os.path.join(ROOT, path.lstrip("/"), name)) as file:
+        with open(os.path.join(path, name)) as file:
             return file.read()
     except FileNotFoundError:
         return ""

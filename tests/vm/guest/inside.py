@@ -78,6 +78,7 @@ def start(folder: Path, name: str, does: Callable[[], object]) -> int:
         return pid
     code = 1
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
         Path("/proc/self/comm").write_text(name)
         (folder / "cgroup.procs").write_text("0")
         os.write(writes, b".")
@@ -96,6 +97,16 @@ def spin() -> None:
 def wait_forever() -> None:
     while True:
         signal.pause()
+
+
+def when_told(does: Callable[[], object]) -> Callable[[], object]:
+    """Waits for SIGUSR1 first."""
+
+    def waits() -> None:
+        signal.sigwait({signal.SIGUSR1})
+        does()
+
+    return waits
 
 
 def hold(size: int) -> Callable[[], None]:

@@ -1,10 +1,15 @@
-"""Makes each kind of OOM kill in the machine, one after another, and hands back what the kernel said of them."""
+"""Makes each kind of OOM kill in the machine, one after another, under two agents: one that reads the kernel's log,
+and one that has counters alone. Handed back: what was done, what the kernel wrote, and both ledgers.
+
+All containers are there before, as they would be, and their processes wait to be told.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 import time
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 from inside import (
     MIB,
@@ -21,124 +26,155 @@ from inside import (
     systemd_path,
     wait_forever,
     wait_until,
+    when_told,
 )
+from krm_agent import Agent
 
 UID = "5f0c5e9c-6c8e-4a57-9d0e-2f6f6f3c1a%02x"
 ID = "%02x" * 32
+LIMIT = 24 * MIB
+EVERY = 2.0  # seconds between two turns of the agents
+BEFORE_SECONDS = 4 * EVERY  # how long the containers are looked at before anything is killed
+SEEN_SECONDS = 15.0  # the test wants less
+KILL_SECONDS = 60.0
+
+
+class Kind(NamedTuple):
+    """One container, and how it comes to a kill."""
+
+    path: Callable[[str, str], str]  # of pod uid and container id
+    victims: Dict[str, Callable[[], object]]  # name of process -> what it does when it is told to
+    limits: Dict[str, object] = {}
+    survivors: Tuple[str, ...] = ()  # processes that go on
+    limited: int = 0  # whose limit is hit: so many levels up
+    removed: bool = False  # its cgroup is gone as soon as its processes are
+    node_wide: bool = False
+
+
+def systemd(pod: str, container: str) -> str:
+    return systemd_path("burstable", pod, f"cri-containerd-{container}")
+
+
+def cgroupfs(pod: str, container: str) -> str:
+    return cgroupfs_path("besteffort", pod, container)
+
+
+def hungry() -> None:
+    """The one that the kernel chooses when the machine's own memory runs out."""
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+    grow(4 * MIB)()
+
+
+LIMITED = {"memory_max": LIMIT}
+KINDS: Dict[str, Kind] = {
+    "container": Kind(systemd, {"leaky": grow()}, LIMITED),
+    "child": Kind(cgroupfs, {"worker": grow()}, LIMITED, ("server",)),
+    "ancestor": Kind(systemd, {"greedy": grow()}, limited=3),
+    "pod": Kind(systemd, {"sharing": grow()}, limited=1),
+    "group": Kind(
+        systemd,
+        {"first": wait_forever, "second": hold(MIB), "third": grow()},
+        {**LIMITED, "memory_oom_group": 1},
+    ),
+    "hostile": Kind(cgroupfs, {"a) x,task=b,pid": grow()}, LIMITED),
+    "row": Kind(cgroupfs, {f"worker-{number}": grow() for number in range(3)}, LIMITED, ("server",)),
+    "removed": Kind(systemd, {"brief": grow()}, LIMITED, removed=True),
+    "node": Kind(cgroupfs, {"hungry": hungry}, node_wide=True),
+}
+
+
+class Case:
+    """A kind with its container made and its processes waiting."""
+
+    def __init__(self, number: int, kind: Kind) -> None:
+        self.kind, self.pod_uid, self.container_id = kind, UID % number, ID % ((number,) * 32)
+        self.path = kind.path(self.pod_uid, self.container_id)
+        self.folder = cgroup(self.path, **kind.limits)
+        self.survivors = [start(self.folder, name, wait_forever) for name in kind.survivors]
+        self.victims = {start(self.folder, name, when_told(does)): name for name, does in kind.victims.items()}
+
+    def kill(self) -> Dict[str, Any]:
+        """Does it; what was done."""
+        limited, limit = self.folder, LIMIT
+        for _ in range(self.kind.limited):
+            limited = limited.parent
+        if self.kind.limited:
+            limit += int((limited / "memory.current").read_text()) // 4096 * 4096
+            (limited / "memory.max").write_text(str(limit))
+        before = self.events()
+        began = time.time()
+        for pid, name in self.victims.items():  # one after another, or they would share the limit
+            os.kill(pid, signal.SIGUSR1)
+            if "memory_oom_group" not in self.kind.limits:
+                wait_until(lambda pid=pid: ended(pid), f"{name} is killed", KILL_SECONDS)  # type: ignore[misc]
+        for pid, name in self.victims.items():
+            wait_until(lambda pid=pid: ended(pid), f"{name} is killed", KILL_SECONDS)  # type: ignore[misc]
+        done = time.time()
+        after = self.events()
+        if self.kind.removed:
+            self.folder.rmdir()
+        if self.kind.limited:
+            (limited / "memory.max").write_text("max")
+        return {
+            "path": self.path,
+            "pod_uid": self.pod_uid,
+            "container_id": self.container_id,
+            "pids": sorted(self.victims),
+            "names": self.victims,
+            "alive": [pid for pid in self.survivors if not ended(pid)],
+            "limited": "" if self.kind.node_wide else str(limited)[len(str(ROOT)) :],
+            "limit": None if self.kind.node_wide else limit,
+            "began": began,
+            "ended": done,
+            "counted": {key: after[key] - before[key] for key in after},
+        }
+
+    def events(self) -> Dict[str, int]:
+        return flat(self.folder, "memory.events")
 
 
 def main() -> None:
+    cases = {name: Case(number, kind) for number, (name, kind) in enumerate(KINDS.items(), 0xA1)}
+    every = ("--every", f"{EVERY}s", "--processes-every", "4s")
+    agents = {"log": Agent(10260, *every, "--kernel-log", "/dev/kmsg"), "counters": Agent(10261, *every)}
+    for agent in agents.values():
+        agent.wait_ready()
+    time.sleep(BEFORE_SECONDS)
     log = KernelLog()
-    document: Dict[str, Any] = {"kills": {}}
-    for number, (name, make) in enumerate(KINDS.items(), 0xA1):
-        began = time.time()
-        told = make(UID % number, ID % ((number,) * 32))
-        told["began"], told["ended"] = began, time.time()
+    kills: Dict[str, Any] = {}
+    for name, case in cases.items():
+        told = case.kill()
         told["kmsg"] = log.records()
-        document["kills"][name] = told
-        print(name, {key: value for key, value in told.items() if key != "kmsg"}, flush=True)
-    answer(document)
+        told["seen"] = {which: seen(agent, told) for which, agent in agents.items()}
+        kills[name] = told
+        print(name, told["began"], told["ended"] - told["began"], told["counted"], told["seen"], flush=True)
+    documents = {which: agent.next_document("/v1/kills") for which, agent in agents.items()}
+    answer({"kills": kills, "documents": documents, "ended": [agent.stop() for agent in agents.values()]})
 
 
-def whole_container(pod: str, container: str) -> Dict[str, Any]:
-    """Its one process asks for more than memory.max."""
-    path = systemd_path("burstable", pod, f"cri-containerd-{container}")
-    folder = cgroup(path, memory_max=24 * MIB)
-    pid = start(folder, "leaky", grow())
-    wait_until(lambda: ended(pid), "leaky is killed")
-    return _told(path, [pid])
+def seen(agent: Agent, told: Dict[str, Any]) -> Dict[str, Any]:
+    """When the agent's ledger has as many kills of the container or its pod: seconds after the last of them; None =
+    not within SEEN_SECONDS."""
+
+    def all_there() -> bool:
+        return len(of(agent, told)) >= len(told["pids"])
+
+    try:
+        wait_until(all_there, "the kills are in the ledger", SEEN_SECONDS)
+        return {"after": time.time() - told["ended"]}
+    except TimeoutError:
+        return {"after": None}
 
 
-def child(pod: str, container: str) -> Dict[str, Any]:
-    """A child is killed, its container goes on."""
-    path = cgroupfs_path("burstable", pod, container)
-    folder = cgroup(path, memory_max=24 * MIB)
-    first = start(folder, "server", wait_forever)
-    worker = start(folder, "worker", grow())
-    wait_until(lambda: ended(worker), "worker is killed")
-    assert not ended(first)
-    return {**_told(path, [worker]), "alive": [first]}
+def of(agent: Agent, told: Dict[str, Any]) -> List[Any]:
+    rows = agent.document("/v1/kills")["kills"]  # type: ignore[index]
+    return [
+        row
+        for row in rows
+        if row.get("container_id") == told["container_id"] or row.get("pod_uid") == told["pod_uid"]
+    ]
 
-
-def ancestor(pod: str, container: str) -> Dict[str, Any]:
-    """The limit that is hit is kubepods.slice's."""
-    path = systemd_path("besteffort", pod, f"cri-containerd-{container}")
-    folder, top = cgroup(path), cgroup("/kubepods.slice")
-    (top / "memory.max").write_text(str(int((top / "memory.current").read_text()) + 24 * MIB))
-    pid = start(folder, "greedy", grow())
-    wait_until(lambda: ended(pid), "greedy is killed")
-    limit = int((top / "memory.max").read_text())
-    (top / "memory.max").write_text("max")
-    return {**_told(path, [pid]), "limited": "/kubepods.slice", "limit": limit}
-
-
-def pod_limit(pod: str, container: str) -> Dict[str, Any]:
-    """The limit that is hit is the pod's, the sum of its containers'."""
-    path = systemd_path("burstable", pod, f"cri-containerd-{container}")
-    folder = cgroup(path)
-    (folder.parent / "memory.max").write_text(str(24 * MIB))
-    pid = start(folder, "tmpfs-writer", grow())
-    wait_until(lambda: ended(pid), "the process is killed")
-    return {**_told(path, [pid]), "limited": os.path.dirname(path), "limit": 24 * MIB}
-
-
-def group(pod: str, container: str) -> Dict[str, Any]:
-    """memory.oom.group: all processes of the cgroup, as kubelets of 1.28 and newer set it."""
-    path = systemd_path("burstable", pod, f"cri-containerd-{container}")
-    folder = cgroup(path, memory_max=24 * MIB, memory_oom_group=1)
-    pids = [start(folder, "first", wait_forever), start(folder, "second", hold(MIB))]
-    pids.append(start(folder, "third", grow()))
-    for pid in pids:
-        wait_until(lambda pid=pid: ended(pid), "the whole group is killed")  # type: ignore[misc]
-    return _told(path, pids)
-
-
-def hostile(pod: str, container: str) -> Dict[str, Any]:
-    """The name of the process is made to look like another record's end."""
-    path = cgroupfs_path("besteffort", pod, container)
-    folder = cgroup(path, memory_max=24 * MIB)
-    pid = start(folder, "a) x,task=b,pid", grow())
-    wait_until(lambda: ended(pid), "the process is killed")
-    return _told(path, [pid])
-
-
-def node_wide(pod: str, container: str) -> Dict[str, Any]:
-    """No limit: the machine's own memory runs out. Its score makes it the one that dies."""
-    path = systemd_path("besteffort", pod, f"cri-containerd-{container}")
-    folder = cgroup(path)
-
-    def does() -> None:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
-        grow(4 * MIB)()
-
-    pid = start(folder, "hungry", does)
-    wait_until(lambda: ended(pid), "hungry is killed", 60.0)
-    return {**_told(path, [pid]), "limited": "", "limit": None}
-
-
-def _told(path: str, pids: List[int]) -> Dict[str, Any]:
-    folder = ROOT / path[1:]
-    limit = (folder / "memory.max").read_text().strip()
-    return {
-        "path": path,
-        "pids": pids,
-        "limited": path,
-        "limit": None if limit == "max" else int(limit),
-        "events": flat(folder, "memory.events"),
-        "events_local": flat(folder, "memory.events.local"),
-    }
-
-
-KINDS: Dict[str, Callable[[str, str], Dict[str, Any]]] = {
-    "container": whole_container,
-    "child": child,
-    "ancestor": ancestor,
-    "pod": pod_limit,
-    "group": group,
-    "hostile": hostile,
-    "node": node_wide,
-}
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,68 @@
+"""krm's agent as a process of the machine, and what it serves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+from typing import Any, Optional
+
+from inside import cgroup, wait_until
+
+START_SECONDS = 40.0
+STOP_SECONDS = 10.0
+
+
+class Agent:
+    """`python -m krm.agent` with these options, in a cgroup of its own as a service of systemd has it."""
+
+    def __init__(self, port: int, *options: str) -> None:
+        self._port = port
+        folder = cgroup("/system.slice/krm-agent.service")
+
+        def enter() -> None:
+            (folder / "cgroup.procs").write_text("0")
+
+        command = [sys.executable, "-m", "krm.agent", "--port", str(port), *options]
+        # Its words are the machine's console.
+        self._process = subprocess.Popen(command, preexec_fn=enter, env={**os.environ, "NODE_NAME": "vm"})
+
+    def wait_ready(self) -> float:
+        """Until its first turn; seconds."""
+        return wait_until(lambda: self.document("/v1/node"), "the agent's first turn", START_SECONDS)
+
+    def document(self, path: str) -> Optional[Any]:
+        """None: it has none yet."""
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the agent ended with {self._process.returncode}")
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=10)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+        except ConnectionRefusedError:
+            return None
+        finally:
+            connection.close()
+        return json.loads(body) if answer.status == 200 else None
+
+    def next_document(self, path: str) -> Any:
+        """One of a turn that began after this was called."""
+        began = time.time()
+        found: Any = None
+
+        def newer() -> bool:
+            nonlocal found
+            found = self.document(path)
+            return found is not None and found["time"] - found.get("turn_cpu_seconds", 0.0) > began
+
+        wait_until(newer, f"a new {path}", START_SECONDS)
+        return found
+
+    def stop(self) -> int:
+        """SIGTERM; how it ended."""
+        self._process.terminate()
+        return self._process.wait(STOP_SECONDS)

@@ -1,14 +1,18 @@
 """A turn's witnesses end in one ledger: named, with the minute before, each kill once."""
 
+import json
+import os
 from pathlib import Path
-from typing import Any, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pytest
+from agent.paper_kmsg import Device
 from krm.agent import killing
 from krm.agent.hierarchy import V1, V2
 from krm.agent.killing import Kills, Looked
+from krm.agent.places import place_of
 from krm.agent.seen import CONTAINER, Cgroup, Missing, Named, Place, Process
-from krm.model.kills import CGROUP, CRI, KERNEL_LOG, Evidence
+from krm.model.kills import CGROUP, CRI, KERNEL_LOG, Evidence, Kill
 
 A = "a" * 64
 UID = "5f0c5e9c-6c8e-4a57-9d0e-2f6f6f3c1a11"
@@ -95,6 +99,36 @@ def test_a_group_that_is_killed_is_counted_by_the_log_where_the_kernel_does_not_
     kills.turn(looked(NOW + 5, 0, version=V2))
     found, _ = kills.turn(looked(NOW + 10, 3, version=V2))
     assert [(kill.pid, kill.witnesses) for kill in found] == [(7, (KERNEL_LOG, CGROUP)), (8, (KERNEL_LOG, CGROUP))]
+
+
+RECORDED = sorted((Path(__file__).resolve().parent / "recorded").glob("kmsg-*.json"))
+
+
+@pytest.mark.parametrize("log", ["/dev/kmsg", ""])
+@pytest.mark.parametrize("page", RECORDED, ids=lambda page: page.stem)
+def test_what_a_real_kernel_logged_and_counted_are_the_processes_that_died(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: Path, log: str
+) -> None:
+    """Version 2, recorded in tests/vm: of a container, a child, a group, under limits above, and node-wide."""
+    done = json.loads(page.read_text())
+    device = Device()
+    monkeypatch.setattr(os, "open", device.open)
+    kills, place = Kills("n1", tmp_path, log), place_of(done["path"])
+    counted = {"oom_kills": done["events"]["oom_kill"], "oom_group_kills": done["events"]["oom_group_kill"]}
+
+    def turn(at: float, figures: Dict[str, int]) -> Tuple[Kill, ...]:
+        cgroup = Cgroup(place, at, None, dict(figures))
+        seen = Looked(at, 12.0 + at - NOW, V2, [cgroup], {"oom_kills": 7 + figures["oom_kills"]})
+        return kills.turn(seen)[0]
+
+    turn(NOW, dict.fromkeys(counted, 0))
+    for record in page.with_suffix(".txt").read_bytes().splitlines():
+        device.near.send(record)
+    found = turn(NOW + 5, counted)
+    assert len([kill for kill in found if kill.container_id == place.container_id]) == len(done["pids"])
+    if log:
+        assert sorted(kill.pid or 0 for kill in found) == done["pids"]
+        assert {kill.witnesses for kill in found} == {(KERNEL_LOG, CGROUP)}
 
 
 def test_without_the_log_it_says_how_to_turn_it_on(tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
 """Lines of the kernel's log, as kernels since 3.10 write them, are the kills that they tell of."""
 
 import os
-import re
-import socket
 from typing import Iterator, List, Optional, Tuple
 
 import pytest
+from agent.paper_kmsg import CLOCK, Device, recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from krm.agent.kmsg import RECENT, KernelLog, record_of, scope_of
@@ -16,7 +15,7 @@ ID = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 UID = "5f0c5e9c-6c8e-4a57-9d0e-2f6f6f3c1a11"
 AT_POD = f"/kubepods/burstable/pod{UID}"
 AT = f"{AT_POD}/{ID}"
-NOW, CLOCK = 1_800_000_000.0, 5000.0
+NOW = 1_800_000_000.0
 
 
 def killed_by(text: str, step: int = 10) -> List[Killed]:
@@ -165,13 +164,6 @@ def test_whatever_names_and_paths_hold_the_kill_is_the_one_that_was(
     assert found.limited == limited or limited + ",task_memcg=" in cgroup
 
 
-def recorded(text: str, number: int, us: int = 4_999_000_000, priority: int = 6, flag: str = "-") -> bytes:
-    """As /dev/kmsg gives it."""
-    data = text.encode("utf-8", "surrogateescape")
-    line = re.sub(rb"[^\x20-\x5b\x5d-\x7e]", lambda found: b"\\x%02x" % found.group()[0], data)
-    return b"%d,%d,%d,%s,caller=T1;" % (priority, number, us, flag.encode()) + line + b"\n SUBSYSTEM=x\n"
-
-
 @pytest.mark.parametrize("data", [b"", b";", b"x,1,2,-;a", b"6,1;a", b"6,1,-;a", b"\xff" * 8192, b"14,1,2,-;a"])
 def test_what_is_no_record_of_the_kernel_is_none(data: bytes) -> None:
     assert record_of(data) is None
@@ -186,27 +178,6 @@ def test_no_bytes_break_it(data: bytes) -> None:
 
 
 # Reading
-
-
-class Device:
-    """A socket that gives a record a read, as the device does."""
-
-    path = "/dev/kmsg"
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.near, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.far.setblocking(False)
-
-    def open(self, path: str, flags: int) -> int:
-        assert path == self.path
-        assert flags & os.O_NONBLOCK
-        return os.dup(self.far.fileno())
-
-    def write(self, text: str, at: float = CLOCK - 1, priority: int = 6) -> None:
-        for line in text.strip().splitlines():
-            self.number += 1
-            self.near.send(recorded(line, self.number, int(at * 1e6) + self.number, priority))
 
 
 @pytest.fixture

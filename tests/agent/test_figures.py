@@ -43,7 +43,7 @@ def manifest() -> List[Dict[str, Any]]:
 
 
 def test_the_manifest_gives_no_rights() -> None:
-    _, daemons = manifest()
+    namespace, daemons, policy = manifest()
     spec = daemons["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     assert spec["automountServiceAccountToken"] is False
@@ -55,11 +55,14 @@ def test_the_manifest_gives_no_rights() -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert all(mount["readOnly"] for mount in container["volumeMounts"])
+    assert {one["metadata"].get("namespace", "krm-agent") for one in (namespace, daemons, policy)} == {"krm-agent"}
+    assert policy["spec"]["podSelector"] == {}
+    assert "egress" not in policy["spec"]  # it asks nobody
     assert {one["hostPath"]["path"] for one in spec["volumes"] if "hostPath" in one} == {"/proc", "/sys/fs/cgroup"}
 
 
 def test_the_manifest_is_one_that_the_agent_and_the_collector_take() -> None:
-    _, daemons = manifest()
+    _, daemons, _ = manifest()
     template = daemons["spec"]["template"]
     (container,) = template["spec"]["containers"]
     settings = parse_settings(Settings, container["args"], {}, "krm agent")

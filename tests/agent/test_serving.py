@@ -238,3 +238,22 @@ def test_nothing_is_served_beyond_the_machine_without_token_and_certificate(
     if refused:
         with pytest.raises(ValueError, match=refused.split()[0]):
             Server(dict, str, (address, 0), files)
+
+
+def test_without_a_token_only_this_machine_is_answered_and_by_its_own_name() -> None:
+    """A page in a browser can have its own name lead to 127.0.0.1: it is not to read what runs here."""
+    server = Server(lambda: {"/v1/node": Answer(lambda: BODY)}, str, ("127.0.0.1", 0), Files("", "", ""))
+    try:
+        at = urlsplit(server.address)
+        assert at.scheme == "http"
+        for host, status in (
+            (f"127.0.0.1:{at.port}", 200), ("localhost", 200), ("[::1]:5", 200),
+            ("evil.example", 403), ("", 403), ("127.0.0.1.evil.example", 403), ("[", 403),
+        ):  # fmt: skip
+            connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=10)
+            connection.request("GET", "/v1/node", headers={"Host": host})
+            answer = connection.getresponse()
+            assert (answer.status, answer.read() == BODY) == (status, status == 200), host
+            connection.close()
+    finally:
+        server.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
@@ -192,8 +194,11 @@ class PaperRuntime:
     def __init__(self, named: Mapping[str, Named], stats: Mapping[str, RuntimeStats]) -> None:
         self._named, self._stats, self.silent = named, stats, False
         self.closed = 0
+        self.hangs = threading.Event()  # set = it answers
+        self.hangs.set()
 
     def names(self) -> Mapping[str, Named]:
+        self.hangs.wait(20)
         if self.silent:
             raise RuntimeSilent("the socket is gone")
         return self._named
@@ -229,3 +234,23 @@ def test_names_come_from_the_runtime_and_outlive_its_silence(
     assert "the socket is gone" in {one.why for one in silent.missing}
     world.turns.close()
     assert runtime.closed == 1
+
+
+def test_a_runtime_that_hangs_holds_up_no_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "PATIENCE", 0.1)
+    container = trees.PODS[1].containers[0]
+    runtime = PaperRuntime({container: Named("shop", "web-0", "web", trees.PODS[1].uid)}, {})
+    monkeypatch.setattr(asking, "open_runtime", lambda path, node: runtime)
+    world = World(tmp_path, style_like("cgroupfs-v1"), runtime_sockets=("/run/paper.sock",))
+    runtime.hangs.clear()
+    began = time.monotonic()
+    for _ in range(3):
+        seen = world.turns.turn(True)
+        assert seen.cgroups
+        assert any("no answer for" in one.why for one in seen.missing)
+    assert time.monotonic() - began < 10
+    runtime.hangs.set()
+    deadline = time.monotonic() + 20
+    while not world.turns.turn(True).named:
+        assert time.monotonic() < deadline
+    world.turns.close()

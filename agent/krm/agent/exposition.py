@@ -102,11 +102,9 @@ class _Families:
         self._kinds: Dict[str, Tuple[str, str]] = {}
         self._known: Set[str] = set()
 
-    def add(
-        self, name: str, labels: Labels, value: Number, help: str = "", kind: str = _GAUGE, at: str = ""
-    ) -> None:
-        """`at`: a space and Unix milliseconds, where the series has a time of its own."""
-        inside = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
+    def add(self, name: str, inside: str, value: Number, help: str = "", kind: str = _GAUGE, at: str = "") -> None:
+        """`inside`: labels, as `_rendered` has them. `at`: a space and Unix milliseconds, where the series has a
+        time of its own."""
         series = f"{name}{{{inside}}}" if inside else name
         if series in self._known:
             return  # two names that are the same once they are text: the first counts
@@ -122,11 +120,13 @@ class _Families:
             yield from lines
 
 
+_ROOT = (("id", "/"), ("name", ""), ("image", ""), ("namespace", ""), ("pod", ""), ("container", ""))
+
+
 def exposition(seen: Seen) -> bytes:
     """/metrics of one turn."""
     families, every = _Families(), listed(seen)
-    root = (("id", "/"), ("name", ""), ("image", ""), ("namespace", ""), ("pod", ""), ("container", ""))
-    _figures(families, root, seen.node_figures, _at(seen.time))
+    _figures(families, _rendered(_ROOT), seen.node_figures, _at(seen.time))
     _node(families, seen)
     for sandbox in (False, True):
         for cgroup in every.sandboxes if sandbox else every.containers:
@@ -139,13 +139,13 @@ def exposition(seen: Seen) -> bytes:
     return ("\n".join(families.text()) + "\n").encode("utf-8", "backslashreplace")
 
 
-def _labels(cgroup: Cgroup, every: Listed, sandbox: bool) -> Labels:
+def _labels(cgroup: Cgroup, every: Listed, sandbox: bool) -> str:
     place = cgroup.place
     owner = every.owner(place.container_id, place.pod_uid)
-    return (
+    return _rendered((
         ("id", place.path), ("name", place.container_id), ("image", owner.image), ("namespace", owner.namespace),
         ("pod", owner.pod), ("container", POD_SANDBOX if sandbox else owner.container),
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _cgroup(families: _Families, cgroup: Cgroup, every: Listed, sandbox: bool) -> None:
@@ -156,7 +156,7 @@ def _cgroup(families: _Families, cgroup: Cgroup, every: Listed, sandbox: bool) -
         families.add("container_start_time_seconds", labels, cgroup.started, at=at)
 
 
-def _figures(families: _Families, labels: Labels, figures: Mapping[str, Union[int, str]], at: str) -> None:
+def _figures(families: _Families, labels: str, figures: Mapping[str, Union[int, str]], at: str) -> None:
     for name, value in figures.items():
         told, row = SERIES.get(name), FIGURES.get(name)
         if told is None or row is None or value == UNLIMITED or isinstance(value, str):
@@ -164,25 +164,26 @@ def _figures(families: _Families, labels: Labels, figures: Mapping[str, Union[in
         number = value if told.scale == 1 else value / told.scale
         kind = "counter" if row.kind == COUNTER else _GAUGE
         if told.name.startswith(_OF_NODE):  # as node-exporter has it: there is one node
-            families.add(told.name, told.more, number, row.what, kind)
+            families.add(told.name, "", number, row.what, kind)
         else:
-            families.add(told.name, (*labels, *told.more), number, row.what, kind, at)
+            inside = f"{labels},{_rendered(told.more)}" if told.more else labels
+            families.add(told.name, inside, number, row.what, kind, at)
 
 
 def _node(families: _Families, seen: Seen) -> None:
     if seen.booted is not None:
-        families.add("node_boot_time_seconds", (), seen.booted)
+        families.add("node_boot_time_seconds", "", seen.booted)
     for what in ("cpu", "memory", "io"):
         for how in ("waiting", "stalled"):
             value = seen.node_figures.get(f"{what}_{how}_us")
             if isinstance(value, int):
                 name = f"node_pressure_{what}_{how}_seconds_total"
-                families.add(name, (), value / _US, FIGURES[f"{what}_{how}_us"].what, "counter")
-    families.add("krm_agent_info", (("node", seen.node), ("cgroups", seen.version)), 1)
-    families.add("krm_agent_last_turn_time_seconds", (), seen.time)
-    families.add("krm_agent_turn_cpu_seconds", (), seen.seconds)
+                families.add(name, "", value / _US, FIGURES[f"{what}_{how}_us"].what, "counter")
+    families.add("krm_agent_info", _rendered((("node", seen.node), ("cgroups", seen.version))), 1)
+    families.add("krm_agent_last_turn_time_seconds", "", seen.time)
+    families.add("krm_agent_turn_cpu_seconds", "", seen.seconds)
     for one in seen.missing:
-        families.add("krm_agent_missing", (("what", one.what),), 1)
+        families.add("krm_agent_missing", _rendered((("what", one.what),)), 1)
 
 
 def _processes(families: _Families, seen: Seen, every: Listed) -> None:
@@ -196,19 +197,19 @@ def _processes(families: _Families, seen: Seen, every: Listed) -> None:
         for cgroup in every.sandboxes if sandbox else every.containers:
             count = counts.get(cgroup.place.container_id, 0)
             families.add("container_processes", _labels(cgroup, every, sandbox), count, at=_at(seen.processes_at))
-    families.add("krm_processes", (("of", "host"),), counts.get("", 0))
-    families.add("krm_processes", (("of", "containers"),), len(seen.processes) - counts.get("", 0))
+    families.add("krm_processes", 'of="host"', counts.get("", 0))
+    families.add("krm_processes", 'of="containers"', len(seen.processes) - counts.get("", 0))
 
 
 def _runtime(families: _Families, seen: Seen, every: Listed) -> None:
     for part in seen.runtime:
-        labels: Labels = (("part", part.part),)
+        labels = _rendered((("part", part.part),))
         families.add("krm_runtime_processes", labels, part.processes)
         families.add("krm_runtime_cpu_seconds", labels, part.cpu_ns / _NS)
         families.add("krm_runtime_resident_memory_bytes", labels, part.rss)
     for one in seen.overheads:
         owner = every.owner("", one.pod_uid)
-        pod = (("namespace", owner.namespace), ("pod", owner.pod), ("uid", one.pod_uid))
+        pod = _rendered((("namespace", owner.namespace), ("pod", owner.pod), ("uid", one.pod_uid)))
         if one.cpu_ns is not None:
             families.add("krm_pod_overhead_cpu_seconds", pod, one.cpu_ns / _NS)
         if one.memory is not None:
@@ -217,12 +218,16 @@ def _runtime(families: _Families, seen: Seen, every: Listed) -> None:
         families.add("krm_pod_shim_resident_memory_bytes", pod, one.shim_rss)
     for difference in seen.differences:
         if difference.share is not None:
-            labels = (("name", difference.container_id), ("figure", difference.figure))
+            labels = _rendered((("name", difference.container_id), ("figure", difference.figure)))
             families.add("krm_runtime_difference_ratio", labels, difference.share)
 
 
 def _at(moment: float) -> str:
     return f" {round(moment * 1000)}"
+
+
+def _rendered(labels: Labels) -> str:
+    return ",".join([f'{key}="{_escaped(text)}"' for key, text in labels])
 
 
 def _escaped(text: str) -> str:

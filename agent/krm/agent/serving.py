@@ -17,8 +17,9 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from urllib.parse import urlsplit
 
-from krm.agent.access import Changing, Files, certificate, refused, secret
+from krm.agent.access import Changing, Files, certificate, is_loopback, refused, secret
 
 AT_ONCE = 16  # connections: the collector has one, Prometheus one
 SLOWEST = 10.0  # seconds that a peer may rest within a request, and its handshake takes
@@ -191,6 +192,8 @@ def _handler(answers: Callable[[], Mapping[str, Answer]], ill: Callable[[], str]
                 self._say(503 if why else 200, why or "ok")
             elif not self._knows():
                 self._refuse(401, "the token of the agent is another one, or none was sent")
+            elif token is None and not is_loopback(self._host()):
+                self._refuse(403, "without a token this machine alone is answered, by its own name")
             elif "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
                 self._refuse(400, "a request here has no body")
             else:
@@ -213,6 +216,13 @@ def _handler(answers: Callable[[], Mapping[str, Answer]], ill: Callable[[], str]
                 return
             zipped = "gzip" in self.headers.get("Accept-Encoding", "")
             self._send(200, answer.media, answer.body(zipped), zipped)
+
+        def _host(self) -> str:
+            """Whom the asker thinks it asks: a page in a browser may call this machine by a name of its own."""
+            try:
+                return urlsplit("//" + self.headers.get("Host", "")).hostname or ""
+            except ValueError:
+                return ""
 
         def _knows(self) -> bool:
             if token is None:

@@ -109,7 +109,7 @@ class Turns:
             differences=self._differences,
             kills=self._kills,
             missing=tuple(dict.fromkeys(missing)),
-            seconds=time.thread_time() - began,
+            seconds=time.thread_time() - began + (self._told.seconds if whole else 0.0),
             processes_at=self._processes.at,
         )
 

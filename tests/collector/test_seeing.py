@@ -11,12 +11,14 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 from authorities import Authority
 from kept_cluster import KeptCluster, KeptKind
 from krm.cluster.credentials import connect
+from krm.cluster.endpoints import Endpoints, Identity, Trust
+from krm.cluster.errors import Unauthorized
 from krm.collector import loop as loops
 from krm.collector.loop import Collector, Endpoint
 from krm.collector.seeing import NOT_ASKED, Seeing
@@ -107,11 +109,12 @@ class Cluster:
         self.reader = SeenReader(kept.database, kept.name)
 
     @contextlib.contextmanager
-    def collecting(self, agent: Agent, token: str = TOKEN, ca: str = "") -> Iterator[Collector]:
+    def collecting(self, agent: Agent, token: Optional[str] = None, ca: str = "") -> Iterator[Collector]:
         stop = threading.Event()
         world = World(self.kept.database, self.kept.name, (), stop)
         asked = Asked((AGENT,), 0.5, 0.5, reach=Reach(loopback=True), processes_every=0.5)
-        asked = asked._replace(agent_ca=ca or str(agent.ca), agent_token=token)
+        read = {None: lambda: agent.token.read_text().strip(), "": None}.get(token, lambda: str(token))
+        asked = asked._replace(agent_ca=ca or str(agent.ca), agent_token=read)
         found = rounds(asked, connect(str(self.kubeconfig)), world)
         left = partial(kills_left, self.kept.database, self.kept.name)
         seeing = Seeing(world, found.pages, left, "krm")
@@ -185,6 +188,26 @@ def test_another_token_or_ca_is_told(cluster: Cluster, agent: Agent, tmp_path: P
     with cluster.collecting(agent, token=""):
         until("it is not asked", lambda: cluster.node("n1").why == NOT_ASKED)
         assert cluster.node("w1").why.startswith("it runs Windows")
+
+
+def test_a_token_may_be_changed_while_all_runs(cluster: Cluster, agent: Agent) -> None:
+    with cluster.collecting(agent):
+        until("it is read", lambda: cluster.node("n1").state == READ)
+        agent.token.write_text("the-next-token-0123456789\n")
+        until("the former one is refused", lambda: refused(agent, TOKEN))
+        before = cluster.node("n1").at or 0.0
+        until("it is read on", lambda: (cluster.node("n1").at or 0.0) > before + 3)
+
+
+def refused(agent: Agent, token: str) -> bool:
+    door = Endpoints(Trust(str(agent.ca)), Identity(lambda _: f"Bearer {token}"))
+    try:
+        door.get(f"https://127.0.0.1:{agent.port}/v1/node", "krm-agent")
+    except Unauthorized:
+        return True
+    finally:
+        door.close()
+    return False
 
 
 def test_a_kill_is_in_the_ledger_within_ten_seconds_and_outlives_the_collector(

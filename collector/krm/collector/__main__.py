@@ -8,6 +8,7 @@ import sys
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Callable, List, Mapping, Optional, Tuple
 
@@ -112,9 +113,17 @@ def build(settings: Settings, database: Database) -> List[Maker]:
         settings.sources, settings.every, settings.whole_every, settings.kubelet_ca, settings.kubelet_insecure,
         Reach(settings.scrape_loopback, settings.scrape_host_network), settings.dcgm_namespaces,
         settings.agent_namespace, settings.agent_ca,
-        read_value(settings.agent_token_file) if settings.agent_token_file else "", settings.processes_every,
+        _agent_token(settings.agent_token_file), settings.processes_every,
     )  # fmt: skip
     return [("measurements", lambda stop: Keeping(settings, database, cluster, asked, token, stop))]
+
+
+def _agent_token(path: str) -> Optional[Callable[[], str]]:
+    """Raises BadSetting where it cannot be read at the start."""
+    if not path:
+        return None
+    read_value(path)
+    return partial(read_value, path)
 
 
 class Keeping:

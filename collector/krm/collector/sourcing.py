@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Tuple
+import logging
+import threading
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from krm.cluster import endpoints
 from krm.cluster.endpoints import Endpoints, Identity, Trust
@@ -21,6 +23,7 @@ from krm.collector.sources.resource import Resource
 from krm.collector.sources.scraping import Scraper, through
 from krm.collector.sources.summary import Summary
 from krm.collector.world import World
+from krm.stage.settings import BadSetting
 
 RESOURCE, CADVISOR, SUMMARY, METRICS, APP, DCGM, AGENT = (
     "kubelet", "cadvisor", "summary", "metrics.k8s.io", "app", "dcgm", "agent",
@@ -36,6 +39,8 @@ SOURCES: Dict[str, str] = {
     AGENT: "krm's node agents",
 }
 
+log = logging.getLogger("krm")
+
 
 class Asked(NamedTuple):
     """How sources are wished for. Times in seconds."""
@@ -49,7 +54,7 @@ class Asked(NamedTuple):
     dcgm_namespaces: Tuple[str, ...] = dcgm.NAMESPACES
     agent_namespace: str = "krm"
     agent_ca: str = ""
-    agent_token: str = ""
+    agent_token: Optional[Callable[[], str]] = None  # as its file has it now; None = agents are not asked
     processes_every: float = 10.0
 
 
@@ -75,9 +80,9 @@ def rounds(asked: Asked, cluster: Cluster, world: World) -> Rounds:
         elif name == DCGM:
             gpus = Gpus(world.look, pods, world.addresses, asked.reach, asked.dcgm_namespaces)
             found.append(Round(gpus, lambda world: exporters(world.facts()), asked.whole_every))
-    if AGENT not in asked.names or not asked.agent_token:
+    if AGENT not in asked.names or asked.agent_token is None:
         return Rounds(found)
-    door = Endpoints(Trust(asked.agent_ca), Identity(lambda _: f"Bearer {asked.agent_token}"))
+    door = Endpoints(Trust(asked.agent_ca), Identity(_Token(asked.agent_token)))
     agents = Agents(door, world.look, world.facts_of, world.addresses, asked.reach)
     of_pods = (door, world.look, world.had_by, world.addresses, asked.reach)
     pages = Pages(
@@ -96,6 +101,25 @@ def rounds(asked: Asked, cluster: Cluster, world: World) -> Rounds:
         Round(pages.kills, nodes, pages.kills_every),
     ]
     return Rounds(found, pages)
+
+
+class _Token:
+    """The agents' token: read when it is first needed, and anew where an agent does not take it any more."""
+
+    def __init__(self, read: Callable[[], str]) -> None:
+        self._read = read
+        self._header = ""
+        self._lock = threading.Lock()
+
+    def __call__(self, refused: str) -> str:
+        """The Authorization header; `refused`: the one that was answered 401, '' = none was."""
+        with self._lock:
+            if self._header in ("", refused):
+                try:
+                    self._header = f"Bearer {self._read()}"
+                except BadSetting as error:
+                    log.warning("the agents' token: %s", error)
+            return self._header
 
 
 def _kubelets(world: World) -> Dict[str, Target]:

@@ -76,6 +76,7 @@ class Node:
         self._kubelet = Kubelet(kubelet, folder, NAME, self.port, plane.kubeconfig(USER), socket)
         self.ca_file = self._kubelet.ca_file
         self.runtime_socket = socket
+        self.ctr = self._containerd.ctr
 
     def start(self) -> None:
         """Returns when the API server calls it Ready."""

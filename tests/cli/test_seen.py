@@ -44,8 +44,9 @@ def test_processes_of_pods_and_of_the_host(kept_pods: KeptCluster, krm: Krm) -> 
         "4711", "5000", "4700", "4712",
     ]  # fmt: skip
     assert rows(krm("processes", "--host"))[1] == ["n1", "900", "kubelet", "32m", "90Mi"]
-    wide = krm("processes", "--host", "-o", "wide").stdout
-    assert "in container dead00beef00" in wide
+    done = krm("processes", "--host", "-o", "wide")
+    assert "in container dead00beef00" in done.stdout
+    assert "not seen by agents (n1): io of processes: it needs CAP_SYS_PTRACE" in done.stderr
     wide = krm("processes", "--pod", "web-0", "-n", "shop", "-o", "wide").stdout.splitlines()
     assert "INSIDE" in wide[0]
     assert "pause" in wide[1]

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         columns = _columns(args, namespace is None, found.now)
         rows = [[column.cell(kill) for column in columns] for kill in found.rows]
         show([column.heading for column in columns], rows, args)
-    code = told(found.state, found.reasons, args)
+    code = told(found, args)
     if not code and not found.rows:
         say("krm: no OOM kills of the last day are known here")
     return code

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from krm.cli.layout import Columns
 from krm.cli.opening import chosen_namespace, open_client
@@ -17,7 +17,7 @@ from krm.cli.terminal import say
 from krm.cli.top import ERROR, NOT_TRUSTED, UNKNOWN, cores
 from krm.client.client import Client
 from krm.client.errors import BadRequest
-from krm.client.seen import Process, Processes
+from krm.client.seen import Kills, Process, Processes
 from krm.model import times
 from krm.model.trust import LIVE, STALE
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     elif found.state == LIVE or args.stale_ok:
         columns = _columns(args, namespace is None, found.now)
         show([column.heading for column in columns], [[one.cell(row) for one in columns] for row in rows], args)
-    code = told(found.state, found.reasons, args)
+    code = told(found, args)
     if not code and not rows:
         return _nothing(args, found, namespace)
     return code
@@ -64,10 +64,14 @@ def show(headings: Sequence[str], rows: Sequence[Sequence[str]], args: argparse.
     sys.stdout.flush()
 
 
-def told(state: str, reasons: Sequence[str], args: argparse.Namespace) -> int:
-    """The reasons, on stderr, and the exit code."""
-    for reason in reasons:
+def told(found: Union[Processes, Kills], args: argparse.Namespace) -> int:
+    """What the rows lack, on stderr, and the exit code; with -o wide what agents cannot see, too."""
+    state = found.state
+    for reason in found.reasons:
         say(f"krm: {reason}")
+    for one in found.unseen if args.output == "wide" else ():
+        where = f" ({', '.join(one.nodes[:3])}{' and others' if len(one.nodes) > 3 else ''})" if one.nodes else ""
+        say(f"krm: not seen by agents{where}: {one.what}: {one.why}")
     if state == STALE and not args.stale_ok and args.output != "json":
         say("krm: --stale-ok shows what was seen last")
     return 0 if state == LIVE else NOT_TRUSTED

@@ -19,7 +19,7 @@ from krm.agent.places import below, place_of, printable
 from krm.agent.seen import CONTAINER, NODE, OTHER, POD, Missing, Place
 
 MOST_CGROUPS = 10_000  # of a node: 500 pods of five containers each are 3,000
-MOST_INSIDE = 2_000  # of them within one container or unit: a nested node of 110 pods has some 600
+MOST_INSIDE = 1_000  # of them within one container or unit: a nested node of 110 pods has some 600
 MOST_DEPTH = 32  # names on a path. A container of a nested node within a nested node has 15
 MOST_LENGTH = 3_000  # characters of a path below the root; the kernel takes 4,095 bytes with root and file
 MOST_ENTRIES = 100_000  # files and folders of one cgroup that are looked at

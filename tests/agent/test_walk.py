@@ -16,7 +16,7 @@ from krm.agent.belonging import Belonging, Belongs
 from krm.agent.hierarchy import NoCgroups, open_hierarchy
 from krm.agent.places import printable
 from krm.agent.seen import CONTAINER, OTHER, POD
-from krm.agent.walk import MOST_CGROUPS, MOST_DEPTH, MOST_INSIDE, Walked, walk
+from krm.agent.walk import MOST_CGROUPS, MOST_DEPTH, MOST_IN_UNIT, MOST_INSIDE, Walked, walk
 
 DB = PODS[0].containers[0]
 
@@ -116,24 +116,36 @@ class TestHostileTrees:
         tree = build(tmp_path, "containerd-cgroupfs-v2")
         # First by name and made before all others, so that any other order would meet it first.
         many = tmp_path / "a.service"
-        for folder in (many, tmp_path / tree.container(DB).path[1:]):
-            for number in range(MOST_INSIDE + 50):
+        for folder, most in ((many, MOST_IN_UNIT), (tmp_path / tree.container(DB).path[1:], MOST_INSIDE)):
+            for number in range(most + 50):
                 os.makedirs(folder / f"n{number}")
         walked = found(tmp_path)
         assert set(tree.places) <= set(walked.places)
         assert all(walked.places[path] == place for path, place in tree.places.items())
         inside = [path for path in walked.places if path.startswith(tree.container(DB).path + "/")]
         assert len(inside) == MOST_INSIDE
-        (problem,) = walked.problems
-        assert f"more than {MOST_INSIDE} cgroups in one container or unit" in problem.why
-        assert problem.why.endswith(" and 99 more")
+        assert sorted(problem.why.partition(",")[0] for problem in walked.problems) == [
+            f"more than {MOST_INSIDE} cgroups in one container",
+            f"more than {MOST_IN_UNIT} cgroups in one unit",
+        ]
+        assert all(problem.why.endswith(" and 49 more") for problem in walked.problems)
+
+    def test_a_runtimes_unit_may_hold_all_containers_of_a_large_node(self, tmp_path: Path) -> None:
+        unit = bare(tmp_path) / "system.slice/containerd.service"
+        for number in range(500):
+            uid = f"{number:032x}"
+            for container in range(4):
+                (unit / f"kubepods-pod{uid}.slice:cri-containerd:{number * 4 + container:064x}").mkdir(parents=True)
+        walked = found(tmp_path)
+        assert walked.problems == ()
+        assert sum(place.level == CONTAINER for place in walked.places.values()) == 2000
 
     def test_services_that_fill_the_node_together_take_none_from_the_pods(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tree = build(tmp_path, "containerd-systemd-v2")
         monkeypatch.setattr(walk_module, "MOST_CGROUPS", 100)
-        monkeypatch.setattr(walk_module, "MOST_INSIDE", 30)
+        monkeypatch.setattr(walk_module, "MOST_IN_UNIT", 30)
         for service in range(6):
             for number in range(40):
                 (tmp_path / f"{service}.service/n{number}").mkdir(parents=True)

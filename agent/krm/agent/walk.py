@@ -19,7 +19,8 @@ from krm.agent.places import below, place_of, printable
 from krm.agent.seen import CONTAINER, NODE, OTHER, POD, Missing, Place
 
 MOST_CGROUPS = 10_000  # of a node: 500 pods of five containers each are 3,000
-MOST_INSIDE = 1_000  # of them within one container or unit: a nested node of 110 pods has some 600
+MOST_INSIDE = 1_000  # of them within one container: a nested node of 110 pods has some 600
+MOST_IN_UNIT = 5_000  # within one unit of systemd: a runtime's may hold all containers of the node
 MOST_DEPTH = 32  # names on a path. A container of a nested node within a nested node has 15
 MOST_LENGTH = 3_000  # characters of a path below the root; the kernel takes 4,095 bytes with root and file
 MOST_ENTRIES = 100_000  # files and folders of one cgroup that are looked at
@@ -123,8 +124,10 @@ class _Walk:
             return None
         if here.inside:
             count = self._counts.get(here.inside, 0)
-            if count >= MOST_INSIDE:
-                self._problem(f"more than {MOST_INSIDE} cgroups in one container or unit, the rest is cut", path)
+            is_container = self._places[here.inside].level == CONTAINER
+            most, which = (MOST_INSIDE, "container") if is_container else (MOST_IN_UNIT, "unit")
+            if count >= most:
+                self._problem(f"more than {most} cgroups in one {which}, the rest is cut", path)
                 return None
             self._counts[here.inside] = count + 1
         place, part_of = self._place(here, path)

@@ -51,7 +51,7 @@ class Cost(NamedTuple):
 def rows() -> List[Row]:
     """As root: who may make cgroups. Three minutes without readers, and one in which a collector asks each turn."""
     if os.geteuid() != 0:
-        raise RuntimeError("the agent's bench makes cgroups, and for that it must run as root")
+        return [Row("agent", "not measured", "it takes root: the bench makes cgroups", "", None)]
     with loaded_node() as hierarchy, agent() as (process, url):
         time.sleep(SETTLED)
         alone, asked = (

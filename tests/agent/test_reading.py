@@ -11,7 +11,7 @@ from agent.tree_files import figures
 from agent.trees import STYLES, Tree, build
 from krm.agent.figures import FIGURES, UNLIMITED
 from krm.agent.hierarchy import Hierarchy, open_hierarchy
-from krm.agent.reading import limits_of, read_cgroup, with_limits
+from krm.agent.reading import Last, limits_of, read_cgroup, with_limits
 from krm.agent.seen import CONTAINER, NODE, Cgroup, Place
 
 NOW = 1800000000.0
@@ -244,3 +244,26 @@ def test_a_million_pids_in_it_are_not_its_end(tmp_path: Path) -> None:
     assert found is not None
     assert place.level == CONTAINER
     assert "pids" not in found.figures
+
+
+@pytest.mark.parametrize("style", ["containerd-cgroupfs-v1", "containerd-cgroupfs-hybrid", "containerd-systemd-v2"])
+def test_what_is_remembered_of_files_changes_no_answer(tmp_path: Path, style: str) -> None:
+    """Files change, vanish, break and come back: who remembers and who does not say the same each time."""
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    tree = build(tmp_path, style)
+    place, other = (tree.container(tree.pods[number].containers[0]) for number in (0, 1))
+    kept = {file: file.read_bytes() for folder in folders(tree, place) for file in folder.iterdir()}
+    contents = {file: [kept[file], file.parents[len(place.path.split("/")) - 1].joinpath(
+        other.path[1:], file.name).read_bytes(), b"", b"nonsense\n", None] for file in kept}  # fmt: skip
+    hierarchy, last = open_hierarchy(tree.root), Last()
+    for _ in range(60):
+        for file in dice.sample(sorted(contents), 3):
+            content = dice.choice(contents[file])
+            if content is not None:
+                file.write_bytes(content)
+            elif file.exists():
+                file.unlink()
+        # What lies in the tree beside is looked for anew where limits are read, and only then.
+        assert read_cgroup(hierarchy, place, NOW, True, last) == read_cgroup(hierarchy, place, NOW, True)

@@ -6,6 +6,7 @@ import pytest
 from agent.cgroup_files import FIGURES_V1, FILES_V1
 from krm.agent import v1
 from krm.agent.figures import FIGURES, UNLIMITED, Value
+from krm.agent.parsing import working_set
 
 
 def parsed(files: Dict[str, bytes]) -> Dict[str, Value]:
@@ -15,6 +16,7 @@ def parsed(files: Dict[str, bytes]) -> Dict[str, Value]:
             if name in files:
                 row.parse(files[name], figures)
                 break
+    working_set(figures)
     return figures
 
 

@@ -6,6 +6,7 @@ import pytest
 from agent.cgroup_files import FIGURES_V2, FILES_V2
 from krm.agent import v2
 from krm.agent.figures import FIGURES, UNLIMITED, Value
+from krm.agent.parsing import working_set
 
 
 def parsed(files: Dict[str, bytes]) -> Dict[str, Value]:
@@ -13,6 +14,7 @@ def parsed(files: Dict[str, bytes]) -> Dict[str, Value]:
     for row in v2.USAGE + v2.SLOW:
         if row.name in files:
             row.parse(files[row.name], figures)
+    working_set(figures)
     return figures
 
 

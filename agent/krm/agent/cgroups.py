@@ -12,7 +12,7 @@ from typing import AbstractSet, Dict, Iterable, List, Mapping, NamedTuple, Optio
 from krm.agent.figures import Figures, Value
 from krm.agent.hierarchy import V2, Hierarchy, Unreadable
 from krm.agent.parsing import keyed
-from krm.agent.reading import limits_of, read_cgroup, with_limits
+from krm.agent.reading import Last, limits_of, read_cgroup, with_limits
 from krm.agent.seen import CONTAINER, NODE, OTHER, POD, Cgroup, Place, Process
 
 LIMITS_EVERY = 6  # turns: half a minute
@@ -24,6 +24,7 @@ class _Kept(NamedTuple):
     inode: int  # its identity: a cgroup of the same path, made anew, has another
     limits: Figures
     started: Optional[float]  # Unix seconds
+    last: Last
 
 
 class Cgroups:
@@ -36,9 +37,17 @@ class Cgroups:
         self._processes: Sequence[Process] = ()  # of the newest look at them
         self._earliest: Mapping[str, float] = {}
 
-    def turn(self, places: Iterable[Place], others: AbstractSet[str], now: float) -> Tuple[Cgroup, ...]:
+    def turn(
+        self,
+        places: Iterable[Place],
+        others: AbstractSet[str],
+        now: float,
+        inodes: Optional[Mapping[str, int]] = None,
+    ) -> Tuple[Cgroup, ...]:
         """Those of QoS classes, pods and containers, and the `others` by path. The root is the node's own. `now`:
-        Unix seconds; each cgroup is told at the moment of its own reading."""
+        Unix seconds; each cgroup is told at the moment of its own reading. `inodes`: of their folders, as far as
+        the walk saw them."""
+        inodes = inodes or {}
         limits_due = self._turns % LIMITS_EVERY == 0
         self._turns += 1
         began = time.monotonic()
@@ -53,12 +62,13 @@ class Cgroups:
                 continue
             if place.level == NODE:
                 continue
-            inode = self._inode(place)
+            inode = inodes.get(place.path) or self._inode(place)
             before = self._kept.get(place.path)
             if before is not None and before.inode != inode:
                 before = None
             limits_too = limits_due or before is None
-            cgroup = read_cgroup(self._hierarchy, place, now + time.monotonic() - began, limits_too)
+            last = Last() if before is None else before.last
+            cgroup = read_cgroup(self._hierarchy, place, now + time.monotonic() - began, limits_too, last)
             if cgroup is None:
                 continue
             if before is None or limits_too:
@@ -67,7 +77,7 @@ class Cgroups:
                 limits = before.limits
                 cgroup = with_limits(cgroup, limits)
             started = None if before is None else before.started
-            kept[place.path] = _Kept(inode, limits, started)
+            kept[place.path] = _Kept(inode, limits, started, last)
             found.append(cgroup if started is None else cgroup._replace(started=started))
         self._kept = kept
         return tuple(found)

@@ -183,7 +183,7 @@ def _read(path: str, most: int) -> bytes:
     except OSError as error:
         raise _said(error, path) from None
     try:
-        content = os.read(file, min(_FIRST, most + 1))
+        content = os.read(file, _FIRST if most >= _FIRST else most + 1)
         if len(content) < _SHORT:
             return content
         parts, size = [content], len(content)

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from krm.agent.figures import Figures, Value
 from krm.agent.hierarchy import V2, Hierarchy, Unreadable
-from krm.agent.parsing import count, keyed, pressure
+from krm.agent.parsing import count, keyed, pressure, working_set
 from krm.agent.reading import read_cgroup
 from krm.agent.seen import NODE, Missing, Place
 from krm.agent.v2 import MEMORY_STAT
@@ -79,6 +79,7 @@ def _root(hierarchy: Hierarchy, now: float) -> Dict[str, Value]:
             figures["memory_usage"] = anonymous + cache
             try:
                 MEMORY_STAT.parse(hierarchy.read(MEMORY_STAT.controller, "/", MEMORY_STAT.name), figures)
+                working_set(figures)
             except (FileNotFoundError, Unreadable):
                 pass
     return figures

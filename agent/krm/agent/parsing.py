@@ -19,7 +19,7 @@ _DIGITS = len(str(_MOST))
 # The kubelet draws the line here, too.
 _NO_LIMIT = 2**62
 _MAX = b"max"
-_IDLE = "idle"  # inactive file pages; no figure of its own
+IDLE = "idle"
 
 
 def count(raw: bytes) -> Optional[int]:
@@ -73,17 +73,11 @@ def keyed(keys: Keys) -> Parse:
     return parse
 
 
-def memory_stat(idle: str, keys: Keys) -> Parse:
-    """memory.stat, read after the usage. `idle`: key of its inactive file pages, which are no working set."""
-    all_keys = keyed({**keys, idle: (_IDLE, 1)})
-
-    def parse(raw: bytes, into: Parsed) -> None:
-        all_keys(raw, into)
-        usage, inactive = into.get("memory_usage"), into.pop(_IDLE, None)
-        if isinstance(usage, int) and isinstance(inactive, int):
-            into["memory_working_set"] = max(0, usage - inactive)
-
-    return parse
+def working_set(into: Parsed) -> None:
+    """After all files: usage less inactive file pages (IDLE), which are no figure of their own."""
+    usage, idle = into.get("memory_usage"), into.pop(IDLE, None)
+    if isinstance(usage, int) and isinstance(idle, int):
+        into["memory_working_set"] = max(0, usage - idle)
 
 
 def pressure(what: str, full: bool = True) -> Parse:

@@ -53,6 +53,10 @@ class _Kept:
         self.pause, self.shares = False, ""
         self.row: Optional[Process] = None  # None while nobody can tell whose it is
 
+    @property
+    def in_container(self) -> bool:
+        return self.belongs is not None and bool(self.belongs.container_id)
+
 
 class _Turn:
     """What a turn needs at each process, and what it cannot tell of them."""
@@ -64,7 +68,9 @@ class _Turn:
         self.ended: List[int] = []
         self.nobodys: List[int] = []
         self.cut = False
-        self.changed = False  # who is there, or what sharing.py looks at
+        # New ones, and those of which something is new that sharing.py looks at.
+        self.changed: List[_Kept] = []
+        self.moved = False  # one left a container
 
 
 class Processes:
@@ -95,7 +101,9 @@ class Processes:
             if kept is not None:
                 self._kept[pid] = kept
         sandboxes = {name for name, one in named.items() if one.sandbox}
-        if turn.changed or before.keys() != self._kept.keys() or sandboxes != self._sandboxes:
+        gone = (before[pid] for pid in before.keys() - self._kept.keys())
+        changed = any(one.in_container for one in turn.changed) or any(one.in_container for one in gone)
+        if changed or turn.moved or sandboxes != self._sandboxes:
             self._sandboxes = sandboxes
             self._mark()
         rows = tuple(kept.row for kept in self._kept.values() if kept.row is not None)
@@ -109,9 +117,11 @@ class Processes:
                 return kept  # it did nothing
             stat = files.parse_stat(raw)
             if kept is None or kept.stat.started != stat.started:
+                turn.moved = turn.moved or (kept is not None and kept.in_container)
                 kept = _Kept(stat, raw)
-                turn.changed = True
-            turn.changed = turn.changed or kept.stat.name != stat.name
+                turn.changed.append(kept)
+            elif kept.stat.name != stat.name:
+                turn.changed.append(kept)
             kept.stat, kept.raw = stat, raw
             if turn.now >= kept.look_at:
                 kept = self._looked(pid, kept, turn)
@@ -138,9 +148,10 @@ class Processes:
                 break
             # Another process; or it began its program, before which it may have been moved.
             if stat.started != kept.stat.started:
+                turn.moved = turn.moved or kept.in_container
                 kept = _Kept(stat, raw)
             kept.stat = stat
-            turn.changed = True
+            turn.changed.append(kept)
         else:
             return None
         belongs = kept.belongs
@@ -156,7 +167,9 @@ class Processes:
             belongs = turn.belonging.of(line.path)
             if belongs is None:
                 turn.nobodys.append(pid)
-        turn.changed = turn.changed or (belongs, inside) != (kept.belongs, kept.inside)
+        if (belongs, inside) != (kept.belongs, kept.inside):
+            turn.moved = turn.moved or kept.in_container
+            turn.changed.append(kept)
         kept.stat, kept.raw, kept.belongs, kept.inside, kept.command = stat, raw, belongs, inside, command
         age = turn.now - self._boot - stat.started / files.TICKS
         kept.settled = age >= YOUNG and belongs is not None

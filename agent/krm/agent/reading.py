@@ -7,6 +7,7 @@ from typing import Dict, Optional, Tuple
 from krm.agent import v1, v2
 from krm.agent.figures import FIGURES, LIMIT, Figures, Value
 from krm.agent.hierarchy import HYBRID, V1, V2, Hierarchy, Unreadable
+from krm.agent.parsing import Parsed, working_set
 from krm.agent.seen import CONTAINER, Cgroup, Place
 from krm.agent.v1 import Row
 
@@ -14,30 +15,51 @@ from krm.agent.v1 import Row
 _ALWAYS = {V1: "notify_on_release", HYBRID: "notify_on_release", V2: "cgroup.events"}
 
 
-def read_cgroup(hierarchy: Hierarchy, place: Place, now: float, limits_too: bool) -> Optional[Cgroup]:
+class Last:
+    """What was read of one cgroup before, to be handed to the next reading of it: most files of most cgroups say
+    the same again, and are not parsed then. Not for several threads."""
+
+    __slots__ = ("apart", "rows")
+
+    def __init__(self) -> None:
+        self.rows: Dict[str, Tuple[bytes, Parsed]] = {}  # name of a file -> what it said, and its figures
+        self.apart = False  # it has no cgroup in the tree of version 2 beside version 1's
+
+
+def read_cgroup(
+    hierarchy: Hierarchy, place: Place, now: float, limits_too: bool, last: Optional[Last] = None
+) -> Optional[Cgroup]:
     """Its figures at `now` (Unix seconds); limits and peak with `limits_too` alone, as they change rarely:
     `limits_of` and `with_limits` carry those of before on. None: it is gone, or half made or half gone.
 
     Its `started` is not known here: a cgroup's folder does not keep it (a child that is made, and memory that is
     short, move its times), and the start of the first process in it is the nearest.
     """
+    last = last or Last()
     second = hierarchy.version == V2
     rows = v2 if second else v1
     figures: Dict[str, Value] = {}
-    whole = _read(hierarchy, place, rows.USAGE, figures)
+    whole = _read(hierarchy, place, rows.USAGE, figures, last)
     if not whole and not (_is_there(hierarchy, place) and (second or _lives(hierarchy, place))):
         return None
+    working_set(figures)
     if limits_too and not _read(hierarchy, place, rows.SLOW, figures) and not _is_there(hierarchy, place):
         return None
-    if hierarchy.version == HYBRID:
-        _read(hierarchy, place, v2.PRESSURE, figures, first_alone=True)
+    if hierarchy.version == HYBRID and (limits_too or not last.apart):
+        last.apart = not _read(hierarchy, place, v2.PRESSURE, figures, last, first_alone=True)
     return Cgroup(place, now, None, figures)
 
 
 def _read(
-    hierarchy: Hierarchy, place: Place, rows: Tuple[Row, ...], into: Dict[str, Value], first_alone: bool = False
+    hierarchy: Hierarchy,
+    place: Place,
+    rows: Tuple[Row, ...],
+    into: Dict[str, Value],
+    last: Optional[Last] = None,
+    first_alone: bool = False,
 ) -> bool:
-    """Whether each file was there. `first_alone`: where the first is not, the others are none."""
+    """Whether each file was there. `last`: without it each is parsed, with what those before it said in hand.
+    `first_alone`: where the first is not, the others are none."""
     whole, read, path, leaf = True, hierarchy.read, place.path, place.level == CONTAINER
     for row in rows:
         try:
@@ -52,7 +74,15 @@ def _read(
             raw = older
         except Unreadable:
             continue
-        row.parse(raw, into)
+        if last is None:
+            row.parse(raw, into)
+            continue
+        before = last.rows.get(row.name)
+        if before is None or before[0] != raw:
+            own: Parsed = {}
+            row.parse(raw, own)
+            last.rows[row.name] = before = (raw, own)
+        into.update(before[1])
     return whole
 
 
@@ -63,7 +93,7 @@ def limits_of(figures: Figures) -> Figures:
 
 def with_limits(cgroup: Cgroup, limits: Figures) -> Cgroup:
     """With those that it had when they were read last."""
-    return cgroup._replace(figures={**limits, **cgroup.figures})
+    return Cgroup(cgroup.place, cgroup.at, cgroup.started, {**limits, **cgroup.figures})
 
 
 _SLOW = frozenset(name for name, figure in FIGURES.items() if figure.kind == LIMIT) | {"memory_peak"}

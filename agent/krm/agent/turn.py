@@ -143,7 +143,9 @@ class Turns:
         if self._cgroups is None:
             return ()
         rows = self._processes.rows
-        found = self._cgroups.turn(self._walked.places.values(), runtime_cgroups(rows), time.time())
+        found = self._cgroups.turn(
+            self._walked.places.values(), runtime_cgroups(rows), time.time(), self._walked.inodes
+        )
         return self._cgroups.since(found, rows)
 
     def _lacking(self, cgroups: Tuple[Cgroup, ...]) -> Tuple[Missing, ...]:

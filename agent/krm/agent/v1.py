@@ -10,7 +10,7 @@ import os
 from typing import NamedTuple, Tuple
 
 from krm.agent.figures import UNLIMITED
-from krm.agent.parsing import Parse, Parsed, count, devices_v1, keyed, limit, memory_stat, single
+from krm.agent.parsing import IDLE, Parse, Parsed, count, devices_v1, keyed, limit, single
 
 # cpuacct.stat counts in USER_HZ, which is 100 on every Linux that Python runs on; still it is asked.
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -50,14 +50,14 @@ USAGE: Tuple[Row, ...] = (
     Row(
         "memory",
         "memory.stat",
-        memory_stat(
-            "total_inactive_file",
+        keyed(
             {
                 "total_rss": ("memory_rss", 1),
                 "total_cache": ("memory_cache", 1),
                 "total_swap": ("swap_usage", 1),  # there where swap is accounted
                 "total_pgfault": ("memory_page_faults", 1),
                 "total_pgmajfault": ("memory_major_page_faults", 1),
+                "total_inactive_file": (IDLE, 1),
             },
         ),
     ),

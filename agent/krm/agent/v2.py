@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from krm.agent.parsing import devices_v2, keyed, limit, memory_stat, pressure, quota, single
+from krm.agent.parsing import IDLE, devices_v2, keyed, limit, pressure, quota, single
 from krm.agent.v1 import Row
 
 # PSI, of trees of version 2 and of the one beside version 1's.
@@ -16,13 +16,13 @@ PRESSURE: Tuple[Row, ...] = tuple(Row("", f"{what}.pressure", pressure(what)) fo
 MEMORY_STAT = Row(
     "memory",
     "memory.stat",
-    memory_stat(
-        "inactive_file",
+    keyed(
         {
             "anon": ("memory_rss", 1),
             "file": ("memory_cache", 1),
             "pgfault": ("memory_page_faults", 1),
             "pgmajfault": ("memory_major_page_faults", 1),
+            "inactive_file": (IDLE, 1),
         },
     ),
 )

@@ -35,6 +35,7 @@ class Walked(NamedTuple):
 
     places: Mapping[str, Place]  # path -> place
     problems: Tuple[Missing, ...]
+    inodes: Mapping[str, int] = {}  # path -> its folder's: another one is another cgroup
     false: FrozenSet[str] = frozenset()  # paths that claim an id which another cgroup has
 
 
@@ -61,6 +62,7 @@ class _Walk:
         self._false: Set[str] = set()
         self._claimed: Set[Tuple[str, str]] = set()
         self._counts: Dict[str, int] = {}  # container or unit -> cgroups found in it
+        self._inodes: Dict[str, int] = {}
         self._links = True  # the number of links tells how many folders there are
         self._problems: Dict[str, Tuple[str, int]] = {}  # why -> first path, number
 
@@ -79,14 +81,15 @@ class _Walk:
             )
             for why, (path, number) in self._problems.items()
         )
-        return Walked(self._places, said, frozenset(self._false))
+        return Walked(self._places, said, self._inodes, frozenset(self._false))
 
     def _folders(self, path: str) -> List[str]:
         """Names of the cgroups directly below; [] where it is gone."""
         folder = self._base + path
         names: List[str] = []
         try:
-            links = os.stat(folder or "/", follow_symlinks=False).st_nlink
+            status = os.stat(folder or "/", follow_symlinks=False)
+            self._inodes[path], links = status.st_ino, status.st_nlink
             if self._links and path and links == _LEAF:
                 return names
             with os.scandir(folder or "/") as entries:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Dict, List
 
@@ -143,6 +147,56 @@ def test_it_runs_as_any_user() -> None:
     look()  # what is imported late may lie where another may not read
     whole = json.loads(as_agent(look))
     assert os.getpid() in {row["pid"] for row in whole["processes"]["processes"]}
+
+
+def test_whoever_reads_half_of_it_sees_no_traceback() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "krm.agent", "--once", "-o", "json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 141
+
+
+def test_it_serves_until_it_is_told_to_end() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "krm.agent", "--port", "0", "--node", "here", "--every", "200ms"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        address = process.stderr.readline().split()[-1]
+        deadline = time.monotonic() + 30
+        document = b""
+        while not document:
+            assert time.monotonic() < deadline
+            try:
+                with urllib.request.urlopen(f"{address}/v1/node", timeout=10) as answer:
+                    document = answer.read()
+            except urllib.error.HTTPError as error:
+                if error.code != 503:  # before its first turn
+                    raise
+                time.sleep(0.05)
+        assert json.loads(document)["node"] == "here"
+        began = time.monotonic()
+        process.terminate()
+        assert process.wait(30) == 0
+        assert time.monotonic() - began < 10
+        assert process.stderr.read() == ""
+
+
+def test_a_port_that_is_taken_is_a_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = agent("--port", str(port))
+    assert done.returncode == 1
+    assert f"krm agent: 127.0.0.1, port {port}" in done.stderr
+    assert "in use" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_bad_settings_are_sentences(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import platform
 import socket
@@ -24,6 +25,7 @@ from krm.stage.settings import parse_choice, parse_flag, parse_listed, parse_set
 
 # Objects made before Python looks for cycles, which a turn makes none of: the search was a twentieth of its CPU.
 CYCLES = 50_000
+BROKEN_PIPE = 141  # whoever read the output went away
 WINDOW = 1.0  # seconds between the two turns of --once
 
 
@@ -83,7 +85,19 @@ def once(settings: Settings) -> int:
         now = turns.turn(True)
     finally:
         turns.close()
-    sys.stdout.write(shown(before, now, settings.output, platform.release()))
+    return written(shown(before, now, settings.output, platform.release()))
+
+
+def written(text: str) -> int:
+    """On stdout, whatever its locale; the exit status as the other commands have it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes the rest at its end
+        return BROKEN_PIPE
     return 0
 
 

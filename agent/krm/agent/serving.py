@@ -70,7 +70,10 @@ class Server:
             raise ValueError(why)
         context = certificate(files) if all(files) else None
         token = secret(files) if all(files) else None
-        self._server = _Listening(where, _handler(answers, ill, token), context)
+        try:
+            self._server = _Listening(where, _handler(answers, ill, token), context)
+        except OSError as error:
+            raise OSError(f"{where[0]}, port {where[1]}: {error.strerror or error}") from error
         host, port = self._server.server_address[:2]
         scheme = "https" if context else "http"
         self.address = f"{scheme}://{f'[{host!s}]' if ':' in str(host) else host!s}:{port}"

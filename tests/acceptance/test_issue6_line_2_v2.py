@@ -1,7 +1,8 @@
 """Issue 6, line 2, on a kernel with cgroup v2 alone: a container agrees with its cgroup to 1 % over a minute.
 
 In a virtual machine (tests/vm): containers of known loads in the kubelet's cgroups, systemd's and cgroupfs' names,
-and a nested node; krm's agent as a process of the machine; and readings by other hands beside it.
+and a nested node; krm's agent as in a pod (namespaces of its own, UID 64123, no capability, the node's /proc and
+cgroups mounted read-only); and readings by other hands beside it.
 """
 
 from __future__ import annotations
@@ -76,12 +77,12 @@ def test_cpu_over_a_minute_is_the_cgroups_to_one_percent(told: Dict[str, Any]) -
         assert used == pytest.approx(truth[1] - truth[0], rel=SHARE, abs=BURST_NS), name
 
 
-def test_a_container_with_a_quota_uses_its_quota(told: Dict[str, Any]) -> None:
-    """Known beforehand, whoever reads it."""
+def test_a_container_with_a_quota_uses_no_more_and_nearly_as_much(told: Dict[str, Any]) -> None:
+    """Known beforehand, whoever reads it. On a host with little CPU left it gets less."""
     for name, first, last in agents_rows(told):
         if name in CORES:
             cores = (last["cpu_usage_ns"] - first["cpu_usage_ns"]) / 1e9 / (last["at"] - first["at"])
-            assert cores == pytest.approx(CORES[name], rel=QUOTA_SHARE), name
+            assert CORES[name] / 2 < cores < CORES[name] * (1 + QUOTA_SHARE), name
 
 
 @pytest.mark.parametrize("figure", ["memory_usage", "memory_working_set", "memory_rss"])
@@ -216,6 +217,19 @@ def test_every_process_of_a_container_is_in_it(told: Dict[str, Any]) -> None:
     for name, load in told["loads"].items():
         assert sorted(found.get(load["container_id"], [])) == sorted(told["pids"][name]), name
     assert found[""], "there are processes of the machine itself"
+
+
+def test_what_the_agent_may_not_read_is_told(told: Dict[str, Any]) -> None:
+    for document in told["documents"]:
+        missing = {one["what"]: one["why"] for one in document["missing"]}
+        assert "/dev/kmsg" in missing["kernel log"]
+
+
+def test_the_agent_sees_itself_as_a_container_that_is_process_1_of_its_own(told: Dict[str, Any]) -> None:
+    own = [one for one in told["processes"]["processes"] if one.get("uid") == 64123]
+    assert [one["pid_inside"] for one in own] == [1]
+    assert own[0]["container_id"] == "ae" * 32
+    assert own[0]["is_init"] is True
 
 
 def test_the_agent_ends_when_it_is_told_to(told: Dict[str, Any]) -> None:

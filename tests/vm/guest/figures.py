@@ -1,4 +1,5 @@
-"""Runs the known load for a minute of the machine, under krm's agent and beside it readings by other hands.
+"""Runs the known load for a minute of the machine, under krm's agent as it is deployed, and beside it readings by
+other hands.
 
 Handed back: what krm's readers say of each cgroup at both ends, each between two other readings (`samples`); the
 agent's documents of both ends (`documents`), and the other readings in between (`followed`); the tree as files.
@@ -27,7 +28,7 @@ def main() -> None:
     pids = run_loads()
     hierarchy = open_hierarchy(ROOT)
     tree = recorded(ROOT)
-    agent = Agent(10260, "--every", "3s", "--processes-every", "6s", "--kernel-log", "/dev/kmsg")
+    agent = Agent(10260, "--every", "3s", "--processes-every", "6s", "--kernel-log", "/dev/kmsg", as_pod=True)
     agent.wait_ready()
     samples = [sample(hierarchy)]
     followed: List[Dict[str, Any]] = [follow()]

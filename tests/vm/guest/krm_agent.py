@@ -10,23 +10,29 @@ import time
 from http.client import HTTPConnection
 from typing import Any, Optional
 
-from inside import cgroup, wait_until
+import deployed
+from inside import cgroup, systemd_path, wait_until
 
+POD_UID, CONTAINER_ID = "0a9e0000-0000-4000-8000-000000000001", "ae" * 32
 START_SECONDS = 40.0
 STOP_SECONDS = 10.0
 
 
 class Agent:
-    """`python -m krm.agent` with these options, in a cgroup of its own as a service of systemd has it."""
+    """`python -m krm.agent` with these options: as a service of the machine, or as it is deployed, in a pod."""
 
-    def __init__(self, port: int, *options: str) -> None:
+    def __init__(self, port: int, *options: str, as_pod: bool = False) -> None:
         self._port = port
+        command = [sys.executable, "-m", "krm.agent", "--port", str(port), *options]
         folder = cgroup("/system.slice/krm-agent.service")
+        if as_pod:
+            folder = cgroup(systemd_path("burstable", POD_UID, f"cri-containerd-{CONTAINER_ID}"))
+            command += ["--procfs", deployed.PROCFS, "--cgroupfs", deployed.CGROUPFS]
+            command = [sys.executable, deployed.__file__, *command]
 
         def enter() -> None:
             (folder / "cgroup.procs").write_text("0")
 
-        command = [sys.executable, "-m", "krm.agent", "--port", str(port), *options]
         # Its words are the machine's console.
         self._process = subprocess.Popen(command, preexec_fn=enter, env={**os.environ, "NODE_NAME": "vm"})
 

@@ -258,7 +258,7 @@ def test_a_proc_that_hides_others_is_told(proc: PaperProc) -> None:
     proc.others = 500
     proc.count()
     turns.turn()
-    assert "processes: 1 of the node's 501 threads are to be seen" in turns.why
+    assert "processes: 1 of the machine's 501 threads are to be seen" in turns.why
 
 
 def test_more_processes_than_its_bounds(proc: PaperProc, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,3 +321,12 @@ def test_one_that_is_moved_and_begins_its_program_while_it_is_read(
     monkeypatch.setattr(procfs, "read_whole", moving)
     row = Turns(proc).turn()[7]
     assert (row.name, row.container_id, row.pid_inside) == ("web", A, 1)
+
+
+def test_another_program_is_looked_at_at_once(proc: PaperProc) -> None:
+    turns = Turns(proc, commands=True)
+    proc.put(7, 5000, name=b"su", cgroup="/system.slice/containerd.service", command=[b"su"])
+    turns.turn()
+    proc.put(7, 5000, name=b"web", cgroup=f"{POD}/{A}", uid=33, command=[b"web", b"-v"])
+    row = turns.turn()[7]
+    assert (row.container_id, row.uid, row.command) == (A, 33, "web -v")

@@ -120,10 +120,12 @@ class Processes:
                 turn.moved = turn.moved or (kept is not None and kept.in_container)
                 kept = _Kept(stat, raw)
                 turn.changed.append(kept)
-            elif kept.stat.name != stat.name:
+            # Another program, maybe as another user, and often what follows a move. Kernel threads do it all day.
+            renamed = kept.stat.name != stat.name and not stat.flags & files.KERNEL_THREAD
+            if renamed:
                 turn.changed.append(kept)
             kept.stat, kept.raw = stat, raw
-            if turn.now >= kept.look_at:
+            if renamed or turn.now >= kept.look_at:
                 kept = self._looked(pid, kept, turn)
         except OSError as error:
             if error.errno not in _GONE:
@@ -271,5 +273,8 @@ class Processes:
         seen = sum(kept.stat.threads for kept in self._kept.values())
         if total is None or total - seen < _HIDDEN_LEAST or seen >= total * _HIDDEN_SHARE:
             return []
-        why = f"{seen} of the node's {total} threads are to be seen: mount the node's own /proc, without hidepid"
+        why = (
+            f"{seen} of the machine's {total} threads are to be seen: mount the node's own /proc without hidepid;"
+            " in a node that is itself a container there are no more"
+        )
         return [Missing("processes", why)]

@@ -14,7 +14,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Set, Tuple, TypeV
 
 import pytest
 from agent.containers import CGROUPS, Container, Containers, containers, skip_or_fail, tree
-from agent.lesser import UID, as_agent
+from agent.lesser import UID, as_agent, open_folder  # noqa: F401 (fixture)
 from krm.agent.hierarchy import open_hierarchy
 from krm.agent.processes import Processes
 from krm.agent.seen import Named, Process
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 T = TypeVar("T")
 PROC = Path("/proc")
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
-CLONE_NEWCGROUP, CLONE_NEWPID = 0x02000000, 0x20000000
+CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWPID = 0x00020000, 0x02000000, 0x20000000
 STAY = "exec sleep 1000000"
 # Two of three short-lived processes are in containers that share a PID namespace, the third is on the host.
 SHORT, LOOPS = 3400, 4
@@ -138,16 +138,25 @@ def test_from_namespaces_of_its_own_it_sees_the_same(pods: Pods) -> None:
 
 def in_container(container: Container, work: Callable[[], T]) -> T:
     """What `work` returns in a child in that container's cgroups, in a cgroup and a PID namespace of its own."""
+
+    def joined() -> T:
+        for folder in {path.resolve() for path in [CGROUPS, *CGROUPS.iterdir()]}:
+            procs = folder / container.cgroup.lstrip("/") / "cgroup.procs"
+            if procs.exists():
+                procs.write_text("0")
+        if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWCGROUP | CLONE_NEWPID) != 0:
+            raise OSError(ctypes.get_errno(), "unshare")
+        return work()
+
+    return in_child(joined)
+
+
+def in_child(work: Callable[[], T]) -> T:
+    """What `work` returns in a child process. Its error is told as this one's."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            for folder in {path.resolve() for path in [CGROUPS, *CGROUPS.iterdir()]}:
-                procs = folder / container.cgroup.lstrip("/") / "cgroup.procs"
-                if procs.exists():
-                    procs.write_text("0")
-            if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWCGROUP | CLONE_NEWPID) != 0:
-                raise OSError(ctypes.get_errno(), "unshare")
             answer = pickle.dumps((True, work()))
         except BaseException as error:  # noqa: BLE001 (it is told where it is awaited)
             answer = pickle.dumps((False, repr(error)))
@@ -161,6 +170,27 @@ def in_container(container: Container, work: Callable[[], T]) -> T:
     well, answer = pickle.loads(content)
     assert well, answer
     return answer  # type: ignore[no-any-return]
+
+
+def test_a_proc_that_hides_processes_of_others_is_told(open_folder: Path) -> None:  # noqa: F811
+    """Mounted with hidepid=2, in a mount namespace of its own."""
+    skip_or_fail()
+
+    def mounted() -> Tuple[List[int], str]:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.unshare(CLONE_NEWNS) != 0:
+            raise OSError(ctypes.get_errno(), "unshare")
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        subprocess.run(["mount", "-t", "proc", "-o", "hidepid=2", "proc", str(open_folder)], check=True)
+        return as_agent(look)
+
+    def look() -> Tuple[List[int], str]:
+        rows, missing = Processes(open_folder, False).turn({}, {}, time.time())
+        return [row.pid for row in rows], "\n".join(one.why for one in missing)
+
+    pids, why = in_child(mounted)
+    assert len(pids) == 1  # itself
+    assert "threads are to be seen: mount the node's own /proc without hidepid" in why
 
 
 def test_ten_thousand_short_lived_processes_leave_no_wrong_row(pods: Pods) -> None:

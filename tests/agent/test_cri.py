@@ -288,7 +288,9 @@ def test_a_bad_row_does_not_take_the_others_with_it(crio: PaperCri) -> None:
     good = crio_container(id_of("b"), id_of("a"), "web")
     bad = (b"\xff", b"", written([(1, "../../etc")]), written([(1, id_of("e")), (3, b"\xff")]), written([(1, 5)]))
     crio.answers["ListContainers"] = rows(*bad, good, *bad)
-    crio.answers["ListContainerStats"] = rows(*bad, crio_stats(id_of("b"), 1, 8192), *bad)
+    crio.answers["ListContainerStats"] = rows(
+        *bad, crio_stats(id_of("b"), 1, 8192), crio_stats("../../etc", 1, 8192), *bad
+    )
     runtime = Cri(crio.path, "worker-1")
     assert sorted(runtime.names()) == [id_of("a"), id_of("b")]
     assert list(runtime.stats()) == [id_of("b")]

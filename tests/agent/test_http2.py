@@ -134,9 +134,14 @@ def test_a_question_waits_for_its_window() -> None:
     connection._socket = paper  # type: ignore[assignment]
     assert connection.unary(PATH, b"question", 1.0) == BODY
     assert (DATA, END_STREAM, 5, message(b"question")) in frames(paper.sent)
+    # The next one is let in by a larger window of all streams, those that are open too.
+    larger = frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, 100))
+    paper = PaperSocket([larger, answer(BODY, 7)])
+    connection._socket = paper  # type: ignore[assignment]
+    assert connection.unary(PATH, b"question", 1.0) == BODY
     with pytest.raises(Lost):
-        connection.unary(PATH, b"question", 1.0)
-    assert DATA not in [kind for kind, _, stream, _ in frames(paper.sent) if stream == 7]
+        connection.unary(PATH, b"x" * 200, 1.0)
+    assert DATA not in [kind for kind, _, stream, _ in frames(paper.sent) if stream == 9]
 
 
 def test_the_connections_window_is_kept_to() -> None:
@@ -210,8 +215,9 @@ def test_goaway() -> None:
     assert not connection.is_spent
     assert connection.unary(PATH, b"", 1.0) == BODY
     assert connection.is_spent
+    still_open = PaperSocket([HELLO + goaway(0)], then=socket.timeout())
     with pytest.raises(Lost) as error:
-        asked(HELLO + goaway(0))
+        Connection(still_open).unary(PATH, b"", 1.0)  # type: ignore[arg-type]
     assert error.value.unheard
 
 
@@ -252,7 +258,7 @@ def test_time_runs_out_however_bytes_drip() -> None:
 
     def drip() -> None:
         theirs.sendall(HELLO)
-        for byte in frame(PING, 0, 0, b"12345678") * 1000:
+        for byte in frame(0x55, 0, 0, b"passed over") * 1000:
             if over.wait(0.02):
                 return
             theirs.sendall(bytes((byte,)))

@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List
 
-from agent.turns import ID, NOW, PAUSE, UID, process, seen
+from agent.turns import ID, NOW, PAUSE, UID, cgroup, process, seen
 from krm.agent import documents
 from krm.agent.documents import kills_document, node_document, packed, processes_document
+from krm.agent.seen import CONTAINER
 from krm.collector.facts import ContainerFacts, PodFacts
 from krm.collector.sources.agent import samples_of
 
@@ -103,3 +104,34 @@ def test_the_same_thing_is_missing_once() -> None:
     assert node_document(seen())["missing"] == [
         {"what": "kernel log", "why": "it may not be read: give --kernel-log"}
     ]
+
+
+def test_no_document_is_larger_than_its_reader_takes() -> None:
+    long = "x" * 4000
+    (kill,) = seen().kills
+    moments = kill.before * 30
+    many = seen(
+        named={},
+        cgroups=tuple(
+            cgroup(CONTAINER, f"/{number}/{long}", {"pids": 1}, container_id=f"{number:064x}")
+            for number in range(4000)
+        ),
+        processes=tuple(
+            process(pid, command=long, rss=pid, container_id=ID if pid > 5990 else "") for pid in range(1, 6000)
+        ),
+        kills=tuple(kill._replace(id=str(number), before=moments, limited=long) for number in range(1000)),
+    )
+    for document, name in (
+        (node_document(many), "containers"),
+        (processes_document(many), "processes"),
+        (kills_document(many), "kills"),
+    ):
+        body = packed(document)
+        assert len(body) <= documents.MOST_BYTES[name]
+        kept = json.loads(body)
+        assert 0 < len(kept[name]) < len(document[name])
+        assert "are left out" in kept["missing"][-1]["why"]
+        if name == "processes":
+            assert {row["pid"] for row in kept[name]} > set(range(5991, 6000))
+        if name == "kills":
+            assert kept[name][-1]["id"] == "999"

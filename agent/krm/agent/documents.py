@@ -19,6 +19,20 @@ MAX_CGROUPS = 4000  # a list: containers, pods, ...
 MAX_PROCESSES = 20_000
 MAX_KILLS = 1000
 MAX_TEXT = 4096  # characters of a path or a command
+# Bytes of the document that has this list.
+MOST_BYTES = {"containers": 8 * 1024 * 1024, "processes": 16 * 1024 * 1024, "kills": 4 * 1024 * 1024}
+# What goes first where a document is too large, and what goes last.
+_SPARED = (
+    "differences",
+    "others",
+    "sandboxes",
+    "overheads",
+    "qos_classes",
+    "pods",
+    "containers",
+    "processes",
+    "kills",
+)
 
 Document = Dict[str, Any]
 T = TypeVar("T")
@@ -69,7 +83,25 @@ def listed(seen: Seen) -> Listed:
 
 
 def packed(document: Document) -> bytes:
-    """As it is served: ASCII, so that no name can break it."""
+    """As it is served: ASCII, so that no name can break it, and no larger than its readers take."""
+    most = next(size for name, size in MOST_BYTES.items() if name in document)
+    body = _encoded(document)
+    while len(body) > most:
+        name = next((name for name in _SPARED if document.get(name)), "")
+        if not name:
+            break
+        rows: List[Document] = document[name]
+        keep = len(rows) // 2
+        if name == "processes":
+            rows = sorted(rows, key=lambda row: ("container_id" not in row, -row["rss"]))
+        kept = rows[len(rows) - keep :] if name == "kills" else rows[:keep]
+        why = f"a document has at most {most} bytes: {len(rows) - keep} of {len(rows)} are left out"
+        document = {**document, name: kept, "missing": [*document["missing"], {"what": name, "why": why}]}
+        body = _encoded(document)
+    return body
+
+
+def _encoded(document: Document) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode("ascii")
 
 

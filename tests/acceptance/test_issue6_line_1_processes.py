@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(400)
 SEVERAL = "sleep 2147483647 & sh -c 'sleep 2147483647; true' & wait"
 SHARING, APART, HOSTS, BRIEF = "sharing", "apart", "hosts", "brief"
 # Two of three short-lived processes are in containers that share a PID namespace, the third is on the host.
-SHORT, LOOPS = 3400, 4
+SHORT, LOOPS = 3400, 20
 SECONDS = 240.0
 Row = Dict[str, Any]
 
@@ -201,11 +201,11 @@ def test_the_agents_user_sees_where_each_is_without_the_runtime(pods: Node) -> N
 
 
 def short_lived(name: str, folder: str, times: int) -> str:
-    """A script of loops that start a program of that name `times` times, each of which lives for 20 ms."""
+    """A script of loops that start a program of that name `times` times, each of which lives for 100 ms."""
     program = f"{folder}/{name}"
     return (
         f"busybox mkfifo {folder}/nothing; "
-        f"printf '#!/bin/busybox sh\\nread -t 0.02 x <>{folder}/nothing\\n' > {program}; "
+        f"printf '#!/bin/busybox sh\\nread -t 0.1 x <>{folder}/nothing\\n' > {program}; "
         f"busybox chmod 755 {program}; "
         + f"(i=0; while [ $i -lt {times // LOOPS} ]; do {program}; i=$((i+1)); done) & " * LOOPS
         + "wait"
@@ -251,7 +251,7 @@ def test_ten_thousand_short_lived_processes_leave_no_wrong_row(pods: Node, agent
             time.sleep(0.05)
         counts = {name: len(identities) for name, identities in seen.items()}
         print(f"\n{len(times)} turns while {3 * SHORT} processes came and went; seen: {counts}")
-        assert min(counts.values()) > 50, counts
+        assert min(counts.values()) > 20, counts
         ended = time.time()
         wait_until(lambda: processes_of(agent)["time"] > ended, 20, "another turn has been taken", pause=0.1)
         assert not [row for row in processes_of(agent)["processes"] if row["name"] in places]

@@ -82,9 +82,9 @@ class Containers:
             os.symlink("busybox", str(self.root / "bin" / name))
 
     def program(self, name: str) -> None:
-        """/bin/NAME in every container: it ends after 20 ms. A process that runs it has its name."""
+        """/bin/NAME in every container: it ends after 100 ms. A process that runs it has its name."""
         path = self.root / "bin" / name
-        path.write_text("#!/bin/busybox sh\nread -t 0.02 x <>/tmp/nothing\n")
+        path.write_text("#!/bin/busybox sh\nread -t 0.1 x <>/tmp/nothing\n")
         path.chmod(0o755)
 
     def new_pod(self) -> str:

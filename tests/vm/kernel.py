@@ -37,13 +37,12 @@ def kernel(cache: Path) -> Kernel:
 
 
 def _fetch(folder: Path) -> None:
-    """The package, unpacked in `folder`. Its lists are fetched where there are none."""
+    """The package, unpacked in `folder`. apt's lists are fetched where there are none, or old ones."""
     try:
-        name = _newest()
-    except LookupError:
+        _run(["apt-get", "download", "-qq", _newest()], folder)
+    except (LookupError, RuntimeError):
         _run(["apt-get", "update", "-qq"], folder)
-        name = _newest()
-    _run(["apt-get", "download", "-qq", name], folder)
+        _run(["apt-get", "download", "-qq", _newest()], folder)
     (archive,) = folder.glob("*.deb")
     _run(["dpkg-deb", "-x", str(archive), str(folder)], folder)
     archive.unlink()

@@ -147,13 +147,15 @@ def ended(pid: int) -> bool:
         return True
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> float:
+def wait_until(
+    condition: Callable[[], object], what: str, seconds: float = READY_SECONDS, pause: float = 0.02
+) -> float:
     """Seconds that it took; TimeoutError."""
     began = time.monotonic()
     while not condition():
         if time.monotonic() - began > seconds:
             raise TimeoutError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.02)
+        time.sleep(pause)
     return time.monotonic() - began
 
 

@@ -14,7 +14,8 @@ import deployed
 from inside import cgroup, systemd_path, wait_until
 
 POD_UID, CONTAINER_ID = "0a9e0000-0000-4000-8000-000000000001", "ae" * 32
-START_SECONDS = 40.0
+START_SECONDS = 120.0  # of a Python that is emulated, on a host that has other things to do
+PAUSE = 0.2  # seconds between two questions
 STOP_SECONDS = 10.0
 
 
@@ -38,7 +39,7 @@ class Agent:
 
     def wait_ready(self) -> float:
         """Until its first turn; seconds."""
-        return wait_until(lambda: self.document("/v1/node"), "the agent's first turn", START_SECONDS)
+        return wait_until(lambda: self.document("/v1/node"), "the agent's first turn", START_SECONDS, PAUSE)
 
     def document(self, path: str) -> Optional[Any]:
         """None: it has none yet."""
@@ -65,7 +66,7 @@ class Agent:
             found = self.document(path)
             return found is not None and found["time"] - found.get("turn_cpu_seconds", 0.0) > began
 
-        wait_until(newer, f"a new {path}", START_SECONDS)
+        wait_until(newer, f"a new {path}", START_SECONDS, PAUSE)
         return found
 
     def stop(self) -> int:

@@ -6,9 +6,10 @@ import contextlib
 import fcntl
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
-from typing import Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from node import dockerd, machine
 from node.cri_pods import CriPods
@@ -32,7 +33,8 @@ LOADS: Dict[str, Tuple[str, int, float]] = {
     "child": ("tail /dev/zero; sleep 1; exit 3", 16 * MIB, 0),
 }
 # Made at fixed places.
-LEFT_FOLDERS = (*dockerd.LEFT_FOLDERS, "/run/containerd/s", "/run/containerd")
+SHIMS = Path("/run/containerd/s")
+LEFT_FOLDERS = (*dockerd.LEFT_FOLDERS, str(SHIMS), str(SHIMS.parent))
 _NEEDED = ("containerd", "ctr", "runc", "busybox", "umount")
 
 
@@ -77,21 +79,37 @@ def running() -> Iterator[Runtimes]:
 @contextlib.contextmanager
 def _cleaned() -> Iterator[None]:
     """Before, of what a run that was killed left; afterwards, of this one."""
-    _take_back()
-    missing_before = [Path(folder) for folder in LEFT_FOLDERS if not Path(folder).exists()]
+    was_killed = FOLDER.exists()
+    made = [Path(folder) for folder in LEFT_FOLDERS if was_killed or not Path(folder).exists()]
+    _take_back(made)
     FOLDER.mkdir(mode=0o711)  # sockets in it are for other UIDs to try
     try:
         yield
     finally:
-        _take_back()
-        for folder in missing_before:
-            with contextlib.suppress(OSError):  # another run's now
-                folder.rmdir()
+        _take_back(made)
 
 
-def _take_back() -> None:
+def _take_back(made: List[Path]) -> None:
     machine.take_back(FOLDER, CGROUP)
     shutil.rmtree(str(FOLDER), ignore_errors=True)
+    for path in SHIMS.glob("*"):
+        if _is_left(path):
+            path.unlink()
+    for folder in made:
+        with contextlib.suppress(OSError):  # another run's now
+            folder.rmdir()
+
+
+def _is_left(path: Path) -> bool:
+    """A socket that nobody listens on any more: of a shim that was killed."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        try:
+            asking.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False
 
 
 def _program(name: str) -> Path:

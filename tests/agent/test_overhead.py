@@ -11,7 +11,6 @@ import pytest
 from agent.trees import PODS, STYLES, Tree, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from krm.agent.aside import Share, Use, against, node_use, pod_use
 from krm.agent.overhead import Kept, part_of, pod_overheads, runtime_cgroups, runtime_costs
 from krm.agent.places import place_of
 from krm.agent.seen import Cgroup, Named, PodOverhead, Process, RuntimeCost
@@ -246,32 +245,3 @@ def test_a_pod_of_every_style_costs_what_its_cgroup_has_beyond_its_containers(tm
         assert one.cpu_ns == sandbox.user_ns + sandbox.system_ns + conmons
         assert one.memory is not None
         assert one.memory >= sandbox.usage - sandbox.inactive_file
-
-
-class TestAside:
-    def test_a_pod_beside_its_runtime_class(self) -> None:
-        before = PodOverhead(UID, 1_000_000_000, 10, 1, 500_000_000, 20)
-        now = PodOverhead(UID, 2_000_000_000, 30_000_000, 1, 1_500_000_000, 20_000_000)
-        used = pod_use(now, before, 10.0)
-        assert used == Use(0.2, 50_000_000)
-        assert against(used, Use(0.1, 100_000_000)) == Share(2.0, 0.5)
-        assert against(used, Use(None, 0)) == Share(None, None)
-
-    def test_what_is_not_known_is_no_use(self) -> None:
-        one = PodOverhead(UID, None, None, 1, 5, 5)
-        assert pod_use(one, one, 10.0) == Use(None, None)
-        known = one._replace(cpu_ns=5, memory=5)
-        assert pod_use(known, known._replace(shims=2), 10.0).cores is None
-        assert pod_use(known, known._replace(cpu_ns=6), 10.0).cores is None
-        assert pod_use(known, known, 0.0).cores is None
-
-    def test_a_node_beside_what_is_reserved(self) -> None:
-        before = [RuntimeCost("containerd", 1, 0, 5), RuntimeCost("kubelet", 1, 0, 5)]
-        now = [
-            RuntimeCost("containerd", 1, 10**9, 100),
-            RuntimeCost("kubelet", 1, 3 * 10**9, 200),
-            RuntimeCost("runc", 2, 10**8, 50),
-        ]
-        assert node_use(now, before, 10.0) == Use(0.4, 350)
-        assert node_use(now, before[:1], 10.0) == Use(None, 350)
-        assert node_use([now[0]._replace(processes=2)], before, 10.0).cores is None

@@ -84,7 +84,7 @@ class Missing(NamedTuple):
 class RuntimeCost(NamedTuple):
     """What one part of the runtime itself uses."""
 
-    part: str  # dockerd, containerd, containerd-shim, cri-o, conmon, runc, crun, kubelet
+    part: str  # dockerd, cri-dockerd, docker-proxy, containerd, containerd-shim, cri-o, conmon, runc, crun, kubelet
     processes: int
     cpu_ns: int  # of the processes that run now
     rss: int  # bytes
@@ -96,7 +96,8 @@ class PodOverhead(NamedTuple):
     """What a pod costs beyond its containers."""
 
     pod_uid: str
-    cpu_ns: Optional[int]  # pod cgroup less containers, sandbox included in the overhead; counters
+    # Pod cgroup less containers, sandbox included: a counter since the pod was seen first, or began if later.
+    cpu_ns: Optional[int]
     memory: Optional[int]  # working set, bytes; of one moment only nearly
     shims: int  # processes of its shims, which run beside the pod's cgroup
     shim_cpu_ns: int

@@ -1,15 +1,43 @@
-"""What the runtime and a pod's overhead used, beside what was set aside for it. Pure: who knows the declared values
-(a RuntimeClass' overhead.podFixed, the kubelet's system-reserved and kube-reserved) gives them.
+"""What a node's runtime and a pod's overhead used, beside what was set aside for it. Pure.
+
+Who knows the declared values (a RuntimeClass' overhead.podFixed, the kubelet's system-reserved and kube-reserved)
+gives them. What was used comes from two looks of a node's agent: krm.agent.seen.PodOverhead and RuntimeCost.
 """
 
 from __future__ import annotations
 
-from typing import Iterable, NamedTuple, Optional
-
-from krm.agent.seen import PodOverhead, RuntimeCost
+from typing import Iterable, NamedTuple, Optional, Protocol
 
 _NS = 1e9  # in a second
 _PASSING = frozenset({"runc", "crun"})
+
+
+class Beyond(Protocol):
+    """What a pod costs beyond its containers, and its shims beside it."""
+
+    @property
+    def cpu_ns(self) -> Optional[int]: ...
+    @property
+    def memory(self) -> Optional[int]: ...  # bytes
+    @property
+    def shims(self) -> int: ...
+    @property
+    def shim_cpu_ns(self) -> int: ...
+    @property
+    def shim_rss(self) -> int: ...
+
+
+class Part(Protocol):
+    """What one part of the runtime costs."""
+
+    @property
+    def part(self) -> str: ...
+    @property
+    def processes(self) -> int: ...
+    @property
+    def cpu_ns(self) -> int: ...
+    @property
+    def rss(self) -> int: ...
 
 
 class Use(NamedTuple):
@@ -26,7 +54,7 @@ class Share(NamedTuple):
     memory: Optional[float]
 
 
-def pod_use(now: PodOverhead, before: PodOverhead, seconds: float) -> Use:
+def pod_use(now: Beyond, before: Beyond, seconds: float) -> Use:
     """Of one pod over the `seconds` between two looks: what its cgroup has beyond its containers, and its shims."""
     cores = None
     if now.cpu_ns is not None and before.cpu_ns is not None and now.shims == before.shims:
@@ -34,7 +62,7 @@ def pod_use(now: PodOverhead, before: PodOverhead, seconds: float) -> Use:
     return Use(cores, None if now.memory is None else now.memory + now.shim_rss)
 
 
-def node_use(now: Iterable[RuntimeCost], before: Iterable[RuntimeCost], seconds: float) -> Use:
+def node_use(now: Iterable[Part], before: Iterable[Part], seconds: float) -> Use:
     """Of all parts of the runtime together, as processes: a page that two of them share counts twice. Where a part
     has another number of processes than before no CPU is known, for one that ended took its time with it; of those
     that run for moments alone it never is, and they are left out."""

@@ -154,6 +154,7 @@ def test_a_child_is_killed_and_its_container_goes_on(watched: Watched) -> None:
     own = id_of(node, "parent", "goes-on")
     watched.until(lambda: watched.of("central", own), KNOWN)
     watched.until(lambda: any(KUBELET in kill.witnesses for kill in watched.of("central", own)), KNOWN)
+    watched.look()  # the turn after the kill's says that the container goes on
     status = node.status("parent", "goes-on")
     assert ("running" in status["state"], status["lastState"], status["restartCount"]) == (True, {}, 0)
     for whose in ("counting", "central"):

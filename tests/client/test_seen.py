@@ -9,7 +9,7 @@ from krm.client import connect
 from krm.client.seen import Gap, Unseen
 from krm.model.measures import Covers
 from krm.store.keys import latest_key
-from krm.store.latest_seen import NO_AGENT, NodeProcesses
+from krm.store.latest_seen import GONE, NO_AGENT, NodeProcesses
 from seen_in_redis import BEFORE, N1, NOW, STATE, write
 
 
@@ -64,6 +64,16 @@ def test_kills_are_of_pods_and_of_the_host_the_newest_last(kept: KeptCluster) ->
         plain = json.loads(json.dumps(found.to_dict()))
         assert plain["rows"][0]["before"][0]["waiting"] == 0.31
         assert plain["nodes"] == [1, 4, "nodes"]
+
+
+def test_a_node_that_has_gone_lacks_nothing(kept: KeptCluster) -> None:
+    write(kept.database, kept.name, [N1, N1._replace(node="w1", state=GONE, why="the cluster has it no more")])
+    with connect(kept.url, kept.name) as client:
+        found = client.kills()
+        assert [kill.pod for kill in found.rows] == ["web-0", "", "job"]
+        assert (found.nodes, found.gaps, found.reasons) == (Covers(1, 1, "nodes"), (), ())
+        of_one = client.kills(node="w1")
+        assert ([kill.pod for kill in of_one.rows], of_one.reasons) == (["job"], ())
 
 
 def test_before_any_collector_and_without_any_agent(kept: KeptCluster) -> None:

@@ -9,7 +9,7 @@ from krm.collector.ledgers import Ledgers
 from krm.collector.sources.agent_seen import KillPage
 from krm.model.kills import CGROUP, CONTAINER_LIMIT, KERNEL_LOG, KUBELET, STATUS, Kill
 from krm.model.measures import Sample, Subject
-from krm.store.latest_seen import NO_AGENT, READ, SILENT, ledger_of, unpack_kills
+from krm.store.latest_seen import GONE, NO_AGENT, READ, SILENT, ledger_of, unpack_kills
 
 NOW = 1_800_000_000.0
 AT = NOW - 30
@@ -119,7 +119,7 @@ def test_what_its_agent_cannot_see_is_told_while_it_answers_and_why_it_is_silent
     assert (state.state, state.why, state.missing) == (SILENT, "it does not answer", ())
     assert len(state.kills) == 1
     ledgers.turn({}, 9.0, NOW + 30)
-    assert unpack_kills("n1", ledgers.packed["n1"]).why == "the node is gone"
+    assert unpack_kills("n1", ledgers.packed["n1"]).state == GONE
     ledgers.turn({}, 9.0, NOW + 25 * 3600)
     assert ledgers.packed == {}, "a day after"
 

@@ -14,7 +14,7 @@ from krm.model.kills import Kill
 from krm.model.measures import Covers
 from krm.store import latest_seen_reader as stored
 from krm.store.latest import CollectorState
-from krm.store.latest_seen import NO_AGENT, READ, SILENT, NodeProcesses, Running
+from krm.store.latest_seen import GONE, NO_AGENT, READ, SILENT, NodeProcesses, Running
 
 ROTTEN = "damaged"  # what Redis holds of a node cannot be read
 _SHOWN = 3  # nodes that a sentence names
@@ -155,7 +155,8 @@ def kills_of(found: stored.Kills, asked: Asked) -> Kills:
     gaps = _gaps([(one.node, one.state, one.why) for one in nodes], found.rotten, asked.node)
     covers = _covers(found.collector, [one.state for one in nodes], gaps)
     if state != ABSENT:
-        lacking = _lacking(covers, gaps, asked.node, "OOM kills")
+        gone = bool(nodes) and all(one.state == GONE for one in nodes)
+        lacking = [] if gone else _lacking(covers, gaps, asked.node, "OOM kills")
         reasons += lacking
         if lacking:
             reasons.append("without an agent a kill is known by the kubelet's counter or its pod's status alone")
@@ -178,7 +179,8 @@ def _process(node: NodeProcesses, one: Running) -> Process:
 
 
 def _gaps(standings: Iterable[Tuple[str, str, str]], rotten: Sequence[str], node: str) -> Tuple[Gap, ...]:
-    found = [Gap(name, state, why) for name, state, why in standings if state != READ]
+    # Of a node that has gone there is nothing more to know: what was killed there stands in the rows.
+    found = [Gap(name, state, why) for name, state, why in standings if state not in (READ, GONE)]
     found += [Gap(name, ROTTEN, "what Redis holds of it cannot be read") for name in rotten if node in ("", name)]
     return tuple(sorted(found, key=lambda gap: gap.node))
 

@@ -13,7 +13,7 @@ from krm.collector.sources.agent_seen import KillPage, Missing
 from krm.model.kill_ledger import MOST, Ledger
 from krm.model.kills import KUBELET, STATUS, Evidence
 from krm.model.measures import Sample
-from krm.store.latest_seen import NO_AGENT, READ, SILENT, NodeKills, pack_kills
+from krm.store.latest_seen import GONE, NO_AGENT, READ, SILENT, NodeKills, pack_kills
 
 OOM_KILLS = "oom/kills"
 FORGET_EVERY = 60.0  # seconds between two looks for what is too old
@@ -93,7 +93,7 @@ class Ledgers:
         if not 0 <= now - self._forgot < FORGET_EVERY:
             self._forgot = now
             self._ledgers = {node: ledger.add((), now) for node, ledger in self._ledgers.items()}
-        gone = {node: (NO_AGENT, "the node is gone") for node in self._ledgers if node not in standings}
+        gone = {node: (GONE, "the cluster has it no more") for node in self._ledgers if node not in standings}
         self._counts = {node: one for node, one in self._counts.items() if node in standings}
         self._heard = {node: one for node, one in self._heard.items() if node in standings}
         packed: Dict[str, bytes] = {}
@@ -104,7 +104,7 @@ class Ledgers:
                 self._ledgers.pop(node, None)
                 continue
             heard, missing = self._heard.get(node, (0.0, ()))
-            is_told = state != NO_AGENT and abs(now - heard) <= lasts
+            is_told = state not in (NO_AGENT, GONE) and abs(now - heard) <= lasts
             standing = (READ, "") if is_told else (SILENT, why) if state == READ else (state, why)
             one = told[node] = (standing, missing if is_told else (), ledger)
             former = self._told.get(node)

@@ -22,8 +22,8 @@ PROCESSES, KILLS = "processes", "kills"  # parts of the key
 MAX_PACKED, MAX_UNPACKED = 4 * 1024 * 1024, 32 * 1024 * 1024
 MAX_KILLS = 200  # of a node, the newest
 LEDGER_FORMAT = 1  # another one where krm.model.kill_ledger.Mark or Evidence become others
-# What is known of a node: it was read; its agent does not answer; there is none.
-READ, SILENT, NO_AGENT = "read", "silent", "no agent"
+# What is known of a node: it was read; its agent does not answer; there is none; the node itself is gone.
+READ, SILENT, NO_AGENT, GONE = "read", "silent", "no agent", "gone"
 
 T = TypeVar("T")
 

@@ -28,8 +28,9 @@ from rig import Row, cpu, until
 
 PODS, CONTAINERS, PROCESSES = 50, 2, 10  # of each pod, of each container: 100 containers, 1,000 processes
 INTERVAL = 10.0  # seconds
-# Of which limits are read each sixth, and what hardly changes of a process once in 12 to 18.
-TURNS, TURNS_ASKED = 18, 6
+# In six turns the limits are read once. What hardly changes of a process is read once in 30 to 60 turns, and is not
+# in these: docs/performance.md says what it costs.
+TURNS, TURNS_ASKED = 12, 6
 SETTLED = 40.0  # seconds: a process that is younger is looked at whole each turn
 WANTED_CPU, WANTED_MEMORY = 0.050, 40  # seconds of CPU a turn; MiB
 PEER = "Node Problem Detector asks for 10 millicores", "Node Problem Detector asks for 80 MiB"
@@ -49,7 +50,7 @@ class Cost(NamedTuple):
 
 
 def rows() -> List[Row]:
-    """As root: who may make cgroups. Three minutes without readers, and one in which a collector asks each turn."""
+    """As root: who may make cgroups. Two minutes without readers, and one in which a collector asks each turn."""
     if os.geteuid() != 0:
         return [Row("agent", "not measured", "it takes root: the bench makes cgroups", "", None)]
     with loaded_node() as hierarchy, agent() as (process, url):

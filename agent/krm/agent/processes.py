@@ -24,7 +24,7 @@ from krm.agent.sharing import marks
 MOST_PROCESSES = 65_536
 YOUNG = 30.0  # seconds since its start in which a process may still be moved by who started it
 # Seconds between two looks at what hardly changes, and how far the processes' looks lie apart.
-AGAIN, SPREAD = 120.0, 60.0
+AGAIN, SPREAD = 300.0, 300.0
 BOOT_AGAIN = 60.0  # seconds: a clock that is set moves the time of the boot
 _TRIES = 3  # looks at a PID that becomes another process meanwhile
 _OWN_TRIES = 5  # turns in which the own cgroup is searched

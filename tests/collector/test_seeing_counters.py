@@ -17,7 +17,8 @@ from krm.store.latest_seen import NodeKills, unpack_kills
 
 NOW = 1_800_000_000.0
 TARGET = Target("node n1", "n1")
-LABELS = 'container="web",id="/kubepods/pod5f0c5e9c-6c8e-4a57-9d0e-2f6f6f3c1a11/c1",namespace="shop",pod="web-0",name="c1"'
+CGROUP = "/kubepods/pod5f0c5e9c-6c8e-4a57-9d0e-2f6f6f3c1a11/c1"
+LABELS = f'container="web",id="{CGROUP}",namespace="shop",pod="web-0",name="c1"'
 
 
 def look(kills: int, at: float) -> Outcome:

@@ -11,7 +11,7 @@ from krm.model.kills import ANCESTOR_LIMIT, CONTAINER_LIMIT, NODE_WIDE, POD_LIMI
 
 HERE = Path(__file__).resolve().parent / "recorded"
 SCOPES = {"ancestor": ANCESTOR_LIMIT, "pod": POD_LIMIT, "node": NODE_WIDE}
-KINDS = ("container", "child", "ancestor", "pod", "group", "hostile", "row", "removed", "node")
+KINDS = ("container", "child", "ancestor", "pod", "group", "hostile", "row", "removed", "nested", "below", "node")
 LEAST = 20 * 1024 * 1024  # bytes that the one that took too much held, in each
 
 

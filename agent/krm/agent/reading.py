@@ -11,6 +11,7 @@ from krm.agent.parsing import Parsed, working_set
 from krm.agent.seen import CONTAINER, Cgroup, Place
 from krm.agent.v1 import Row
 
+_MOST_KEPT = 8192  # bytes of a file that are remembered; memory.stat has 2 KB, io.stat 150 B a device
 # What each living cgroup but the root has.
 _ALWAYS = {V1: "notify_on_release", HYBRID: "notify_on_release", V2: "cgroup.events"}
 
@@ -74,7 +75,7 @@ def _read(
             raw = older
         except Unreadable:
             continue
-        if last is None:
+        if last is None or len(raw) > _MOST_KEPT:
             row.parse(raw, into)
             continue
         before = last.rows.get(row.name)

@@ -74,6 +74,27 @@ def test_pods_nodes_and_containers_as_kubectl_prints_them(writer: LatestWriter, 
     assert dict(zip(*wide))["NODE"] == "n1"
 
 
+def test_what_the_runtime_and_a_pods_overhead_use_is_wide_where_an_agent_tells(
+    writer: LatestWriter, krm: Krm
+) -> None:
+    writer.write(a_turn())
+    assert "RUNTIME(cores)" not in rows(krm("top", "nodes", "-o", "wide"))[0]
+    turn = a_turn()
+    runtime = Measured("agent", 1.0, 5.0, {"runtime/cpu_usage_rate": 30.0, "runtime/memory": 90.0 * MIB})
+    shims = Measured("agent", 1.0, 5.0, {"runtime/memory": 70.0 * MIB}, None, "containerd-shim")
+    reserved = Measured("state", 1.0, 0.0, {"cpu/node_reserved": 80.0, "memory/node_reserved": 100.0 * MIB})
+    overhead = Measured("agent", 1.0, 5.0, {"overhead/cpu_usage_rate": 2.0, "overhead/memory": 9.0 * MIB})
+    web = Pod("web-0", "u1", "n1", (overhead,), {"app": told(1, 1)})
+    nodes = {**turn.nodes, "n1": (*turn.nodes["n1"], runtime, shims, reserved)}
+    writer.write(turn._replace(nodes=nodes, pods={"shop": {"web-0": pack_pod(web)}}))
+    heads, n1, n2 = rows(krm("top", "nodes", "-o", "wide"))
+    names = ("RUNTIME(cores)", "RUNTIME(bytes)", "RESERVED(cores)", "RESERVED(bytes)")
+    assert [n1[heads.index(name)] for name in names] == ["30m", "90Mi", "80m", "100Mi"]
+    assert [n2[heads.index(name)] for name in names] == ["<unknown>"] * 4
+    wide = dict(zip(*rows(krm("top", "pods", "web-0", "-n", "shop", "-o", "wide"))))
+    assert (wide["OVERHEAD(cores)"], wide["OVERHEAD(bytes)"]) == ("2m", "9Mi")
+
+
 def test_a_label_chooses(writer: LatestWriter, krm: Krm) -> None:
     writer.write(a_turn())
     assert [row[0] for row in rows(krm("top", "pods", "-n", "shop", "-l", "app=web"))] == ["NAME", "web-0"]

@@ -1,4 +1,4 @@
-"""What the runtime itself costs, a node and a pod. Pure. What was set aside for it: krm.model.set_aside.
+"""What the runtime itself costs, a node and a pod. Pure. What was set aside for it the collector knows.
 
 A part of the runtime is a process of the host, of root, that bears its name; one that a container calls containerd
 is that container's, and one of a nested node the outer container's. A shim is its pod's: it is the parent of the

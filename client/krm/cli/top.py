@@ -130,6 +130,8 @@ def _order(word: str) -> Callable[[Used], Tuple[float, str, str, str]]:
 
 def _print(args: argparse.Namespace, rows: Sequence[Used], level: str, all_namespaces: bool) -> None:
     columns = _columns(args, level, all_namespaces)
+    if args.output == "wide":
+        columns += _wide(level, rows)
     lines = [] if args.no_headers else [[column.heading for column in columns]]
     lines += [[column.cell(row) for column in columns] for row in rows]
     if args.sum and rows:
@@ -151,8 +153,6 @@ def _columns(args: argparse.Namespace, level: str, all_namespaces: bool) -> List
     if args.window:
         for metric, name, show in ((CPU, "CPU", cores), (MEMORY, "MEMORY", mebibytes)):
             columns += _spans(metric, name, show)
-    if args.output == "wide":
-        columns += _wide(level)
     return columns
 
 
@@ -182,18 +182,34 @@ def _spans(metric: str, name: str, show: Callable[[Optional[float]], str]) -> Li
     ]
 
 
-def _wide(level: str) -> List[Column]:
+def _wide(level: str, rows: Sequence[Used]) -> List[Column]:
     columns = [
         Column("CPU/REQ", lambda row: percent(row.cpu, row.cpu_request)),
         Column("CPU/LIM", lambda row: percent(row.cpu, row.cpu_limit)),
         Column("MEMORY/REQ", lambda row: percent(row.memory, row.memory_request)),
         Column("MEMORY/LIM", lambda row: percent(row.memory, row.memory_limit)),
     ]
+    if level == NODE:
+        columns += _beside("RUNTIME", "runtime", rows)
+        columns.append(Column("RESERVED(cores)", lambda row: cores(row.values.get("cpu/node_reserved"))))
+        columns.append(Column("RESERVED(bytes)", lambda row: mebibytes(row.values.get("memory/node_reserved"))))
+    if level == POD:
+        columns += _beside("OVERHEAD", "overhead", rows)
     if level in (POD, CONTAINER):
         columns.append(Column("NODE", lambda row: row.node))
     columns.append(Column("AGE", lambda row: _age(row.at)))
     columns.append(Column("SOURCE", lambda row: row.source or UNKNOWN))
     return columns
+
+
+def _beside(heading: str, what: str, rows: Sequence[Used]) -> List[Column]:
+    """What is used beside containers, where an agent tells of any: nobody else does."""
+    if not any(f"{what}/memory" in row.values for row in rows):
+        return []
+    return [
+        Column(f"{heading}(cores)", lambda row: cores(row.values.get(f"{what}/cpu_usage_rate"))),
+        Column(f"{heading}(bytes)", lambda row: mebibytes(row.values.get(f"{what}/memory"))),
+    ]
 
 
 def _age(at: Optional[float]) -> str:

@@ -65,6 +65,7 @@ _MEMORY = (*_SUMMARY, "agent")
 # Counters that become rates: the times of /stats/summary are whole seconds, /metrics/cadvisor's milliseconds.
 _FLOWS = ("kubelet/cadvisor", "kubelet/summary")
 _FAULTS = (*_FLOWS, "agent")
+_AGENT = ("agent",)
 _STATE = ("state",)
 _SUM = ("sum",)
 
@@ -171,6 +172,23 @@ PART_TWO: Tuple[Metric, ...] = (
            step=1e-4),
     Metric("app/queue_depth", COUNT, GAUGE, (POD, NAMESPACE), ("app",), "Items that wait.", step=0.1),
     Metric("oom/kills", COUNT, COUNTER, (CONTAINER,), ("kubelet/cadvisor", "agent"), "OOM kills of the container."),
+    Metric("runtime/cpu_usage", NANOSECONDS, COUNTER, (NODE,), _AGENT,
+           "CPU time of kubelet and container runtime, shims too, of processes that run now.", step=1e5),
+    Metric("runtime/cpu_usage_rate", MILLICORES, RATE, (NODE,), _AGENT, "CPU use of these.",
+           "runtime/cpu_usage", step=0.1),
+    Metric("runtime/memory", BYTES, GAUGE, (NODE,), _AGENT, "Resident memory of these.", step=1024),
+    Metric("cpu/node_reserved", MILLICORES, GAUGE, (NODE,), _STATE,
+           "Capacity less allocatable: kept for the system and the kubelet."),
+    Metric("memory/node_reserved", BYTES, GAUGE, (NODE,), _STATE,
+           "Capacity less allocatable: kept for the system, the kubelet and eviction.", step=1024),
+    Metric("overhead/cpu_usage", NANOSECONDS, COUNTER, (POD,), _AGENT,
+           "CPU time of a pod beyond its containers: its cgroup less theirs, and its shims.", step=1e5),
+    Metric("overhead/cpu_usage_rate", MILLICORES, RATE, (POD,), _AGENT, "CPU use beyond its containers.",
+           "overhead/cpu_usage", step=0.1),
+    Metric("overhead/memory", BYTES, GAUGE, (POD,), _AGENT,
+           "Working set beyond its containers, and resident memory of its shims.", step=1024),
+    Metric("overhead/cpu_request", MILLICORES, GAUGE, (POD,), _STATE, "Overhead that its RuntimeClass declares."),
+    Metric("overhead/memory_request", BYTES, GAUGE, (POD,), _STATE, "The same of memory.", step=1024),
 )  # fmt: skip
 
 TABLE: Dict[str, Metric] = {metric.name: metric for metric in PART_ONE + PART_TWO}

@@ -29,6 +29,12 @@ def pod(uid: str = UID, container: str = "web", container_id: str = ID) -> PodFa
 
 
 def read(change: Optional[Callable[[Dict[str, Any]], Any]] = None, *pods: PodFacts) -> List[Sample]:
+    """Of the node and its containers, without what the runtime costs."""
+    beside = ("runtime/", "overhead/")
+    return [one for one in read_all(change, *pods) if not any(name.startswith(beside) for name in one.values)]
+
+
+def read_all(change: Optional[Callable[[Dict[str, Any]], Any]] = None, *pods: PodFacts) -> List[Sample]:
     page = json.loads(EXAMPLE)
     if change is not None:
         change(page)
@@ -36,7 +42,7 @@ def read(change: Optional[Callable[[Dict[str, Any]], Any]] = None, *pods: PodFac
 
 
 def test_the_example_of_the_docs() -> None:
-    node, web = read()
+    node, web, runtime, shims, overhead = read_all()
     assert node == Sample(
         Subject(node="worker-1"), 1800000000.25, {
             "cpu/usage": 81234567890123, "memory/usage": 9126805504, "memory/working_set": 6442450944,
@@ -45,6 +51,11 @@ def test_the_example_of_the_docs() -> None:
             "uptime": 1000000250,
         }, "agent", 0.0, 1799000000.0,
     )  # fmt: skip
+    used = {"runtime/cpu_usage": 1250000000, "runtime/memory": 11534336}
+    assert runtime == Sample(Subject(node="worker-1"), 1800000000.25, used, "agent")
+    assert shims == runtime._replace(subject=Subject(node="worker-1", resource_id="containerd-shim"))
+    beyond = {"overhead/cpu_usage": 1293210988, "overhead/memory": 12058624}
+    assert overhead == Sample(WEB._replace(container=""), 1800000000.25, beyond, "agent")
     assert web == Sample(
         WEB, 1800000000.125, {
             "cpu/usage": 123456789012,
@@ -57,12 +68,34 @@ def test_the_example_of_the_docs() -> None:
     )  # fmt: skip
 
 
+def test_what_the_runtime_costs_is_summed_over_parts_that_stay() -> None:
+    """Of what runs for moments alone the sum would fall and rise; a part that is no part of a runtime is a lie."""
+
+    def change(page: Dict[str, Any]) -> None:
+        part = page["runtime"][0]
+        page["runtime"] = [part, {**part, "part": "containerd", "cpu_ns": 1}, {**part, "part": "runc"}]
+        page["runtime"] += [{**part, "part": "web"}, {**part, "part": "kubelet", "rss": None}, {"part": ["x"]}]
+
+    found = {one.subject.resource_id: one.values for one in read_all(change) if "runtime/memory" in one.values}
+    assert sorted(found) == ["", "containerd", "containerd-shim"]
+    assert found[""] == {"runtime/cpu_usage": 1250000001, "runtime/memory": 2 * 11534336}
+
+
+def test_an_overhead_of_which_a_part_is_not_known_is_not_known() -> None:
+    def change(page: Dict[str, Any]) -> None:
+        page["overheads"][0]["memory"] = None
+        page["overheads"].append({**page["overheads"][0], "pod_uid": "of-no-pod-here"})
+
+    (found,) = [one for one in read_all(change) if "overhead/cpu_usage" in one.values]
+    assert found.values == {"overhead/cpu_usage": 1293210988}
+
+
 def test_every_figure_is_in_the_docs_and_its_metric_in_the_table() -> None:
     for figure, (metric, _) in FIGURES.items():
         named = figure if not figure.startswith(("memory_waiting", "memory_stalled", "io_")) else "cpu_waiting_us"
         assert f"`{named}`" in PAGE
         assert "agent" in TABLE[metric].sources, metric
-    for sample in read():
+    for sample in read_all():
         for metric in sample.values:
             assert "agent" in TABLE[metric].sources, metric
             assert sample.subject.level in TABLE[metric].levels
@@ -151,7 +184,7 @@ def test_an_agent_is_asked_at_its_own_address_by_its_name() -> None:
     door = Door()
     ask = Agents(door, lambda *_: own, lambda node: [pod()], frozenset, Reach())  # type: ignore[arg-type]
     (target,) = agent_targets([own], "krm").values()
-    assert [one.subject for one in ask(target, NOW)] == [Subject(node="worker-1"), WEB]
+    assert [one.subject for one in ask(target, NOW)][:2] == [Subject(node="worker-1"), WEB]
     assert door.asked == [("https://10.7.7.7:10260/v1/node", "krm-agent", agent.TIMEOUT, agent.MOST, True)]
     with pytest.raises(NoData, match="no such pod"):
         ask(target._replace(uid="another"), NOW)

@@ -35,6 +35,13 @@ def test_a_pod_holds_what_the_scheduler_reserves(what: str, body: Body, expected
     assert {name: values[name] for name in names if name in values} == wanted
 
 
+def test_what_a_runtime_class_declares_stands_by_itself_too() -> None:
+    values = pod_state(pod(containers=[LOG], overhead={"cpu": "250m", "memory": "120Mi"})).samples(NOW)[0].values
+    assert values["overhead/cpu_request"] == 250
+    assert values["overhead/memory_request"] == 120 * MI
+    assert "overhead/cpu_request" not in pod_state(pod(containers=[LOG])).samples(NOW)[0].values
+
+
 def of_container(body: Body, name: str) -> Dict[str, float]:
     samples = pod_state(body).samples(NOW)
     return own(samples, namespace="shop", pod="web-0", uid="uid-web-0", node="node-1", container=name)
@@ -143,6 +150,7 @@ def test_a_node_offers() -> None:
         "cpu/node_capacity": 4000, "memory/node_capacity": 8192 * MI,
         "cpu/node_allocatable": 3920, "memory/node_allocatable": 7000 * MI,
         "ephemeral_storage/node_allocatable": 90 * 1024 * MI, "pods/node_allocatable": 110,
+        "cpu/node_reserved": 80, "memory/node_reserved": 1192 * MI,
     }  # fmt: skip
     assert own(samples, node="node-1", resource_id="nvidia.com/gpu") == {
         "extended/node_capacity": 2, "extended/node_allocatable": 1,

@@ -53,6 +53,8 @@ FIGURES: Dict[str, Tuple[str, float]] = {
         for how in ("waiting", "stalled")
     },
 }
+# Parts of the runtime that stay: what runs for moments alone (runc) has no sum that rises.
+PARTS = ("containerd", "containerd-shim", "conmon", "cri-dockerd", "cri-o", "docker-proxy", "dockerd", "kubelet")
 _AT_LEVEL = {
     level: {name: one for name, one in FIGURES.items() if level in TABLE[one[0]].levels}
     for level in (NODE, CONTAINER)
@@ -118,7 +120,54 @@ def samples_of(raw: bytes, node: str, pods: Iterable[PodFacts], now: float) -> L
             samples += _samples(subject, container, at, now)
     if not samples:
         raise NoData("its agent tells of nothing on this node: does it see the cgroups of the host?")
+    samples += _runtime(node, rows(page.get("runtime")), at)
+    samples += _overheads(rows(page.get("overheads")), owners, at, node)
     return samples
+
+
+def _runtime(node: str, costs: List[Dict[str, Any]], at: float) -> List[Sample]:
+    """What the runtime uses, a part and in all. A part that is told twice counts once."""
+    known: Dict[str, Tuple[float, float]] = {}
+    for cost in costs:
+        part, cpu, memory = text(cost.get("part")), number(cost.get("cpu_ns")), number(cost.get("rss"))
+        if part in PARTS and cpu is not None and memory is not None:
+            known[part] = cpu, memory
+    if not known:
+        return []
+    whole = tuple(map(sum, zip(*known.values())))
+    each = [(part, used) for part, used in sorted(known.items())]
+    return [
+        Sample(
+            Subject(node=node, resource_id=part),
+            at,
+            dict(zip(("runtime/cpu_usage", "runtime/memory"), used)),
+            SOURCE,
+        )
+        for part, used in [("", whole), *each]
+    ]
+
+
+def _overheads(told: List[Dict[str, Any]], owners: Mapping[str, Owner], at: float, node: str) -> List[Sample]:
+    """What pods cost beyond their containers. A figure of which a part is not known is not known."""
+    found: Dict[Subject, Sample] = {}
+    for row in told[:MAX_CONTAINERS]:
+        owner = owners.get(f"{text(row.get('pod_uid'))}/")
+        if owner is None:
+            continue
+        values: Dict[str, float] = {}
+        for metric, parts in (
+            ("overhead/cpu_usage", ("cpu_ns", "shim_cpu_ns")),
+            ("overhead/memory", ("memory", "shim_rss")),
+        ):
+            figures = [number(row.get(part)) for part in parts]
+            known = [figure for figure in figures if figure is not None]
+            if len(known) == len(figures):
+                values[metric] = sum(known)
+        pod = owner.pod
+        subject = Subject(pod.namespace, pod.name, pod.uid, "", node)
+        if values:
+            found.setdefault(subject, Sample(subject, at, values, SOURCE))
+    return list(found.values())
 
 
 def document(raw: bytes, node: str, now: float) -> Tuple[Mapping[str, Any], float]:

@@ -82,6 +82,7 @@ def pod_state(pod: Dict[str, Any]) -> Found:
         totals[field] = _with_inits(total, inits, field) if inits else total
     _as_a_whole(totals, spec, troubles)
     values = _values(subject, totals)
+    values[0][1].update(_overhead(spec, troubles))
     for one in containers + [init for init in inits if init.restartable or init.runs]:
         values += _values(subject._replace(container=one.name), one.in_force)
     return Found(tuple(values), tuple(troubles.told))
@@ -155,6 +156,14 @@ def _as_a_whole(totals: Held, spec: Dict[str, Any], troubles: Troubles) -> None:
         add(totals[REQUESTS], overhead)
         limits = totals[LIMITS]
         add(limits, {name: amount for name, amount in overhead.items() if limits.get(name)})
+
+
+def _overhead(spec: Dict[str, Any], troubles: Troubles) -> Dict[str, float]:
+    """What the pod's RuntimeClass declares beyond its containers; nothing where it has none."""
+    amounts = read(spec.get("overhead"), troubles, "spec.overhead") if spec.get("overhead") else {}
+    wanted = ((CPU, "overhead/cpu_request", MILLI), (MEMORY, "overhead/memory_request", NANO))
+    known = ((metric, amounts.get(name), unit) for name, metric, unit in wanted)
+    return {metric: amount / unit for metric, amount, unit in known if amount is not None}
 
 
 def _values(subject: Subject, held: Held) -> List[Tuple[Subject, Dict[str, float]]]:

@@ -50,6 +50,10 @@ def node_state(node: Dict[str, Any]) -> Found:
                 values[subject][metric] = amount / (MILLI if name == CPU else NANO)
             elif "/" in name:
                 values.setdefault(subject._replace(resource_id=name), {})[f"extended/node_{field}"] = amount / NANO
+    for name in ("cpu", "memory"):
+        capacity, left = (values[subject].get(f"{name}/node_{field}") for field in ("capacity", "allocatable"))
+        if capacity is not None and left is not None:
+            values[subject][f"{name}/node_reserved"] = capacity - left
     allocatable = mapping(status.get("allocatable"))
     pods = read_one(allocatable[_PODS], troubles, "allocatable", _PODS) if _PODS in allocatable else None
     if pods is not None:

@@ -24,16 +24,17 @@ def told(ledgers: Ledgers, node: str = "n1") -> List[Kill]:
     return list(unpack_kills(node, ledgers.packed[node]).kills)
 
 
-def page(*kills: Kill) -> KillPage:
-    return KillPage(NOW, kills, 0, (("kernel log", "it is not readable"),))
+def page(*kills: Kill, since: Optional[float] = None) -> KillPage:
+    return KillPage(NOW, kills, 0, (("kernel log", "it is not readable"),), since)
 
 
 def counter(value: float, at: float, started: Optional[float] = 1.0, subject: Subject = WEB) -> List[Sample]:
     return [Sample(subject, at, {"oom/kills": value, "memory/rss": 1.0}, "kubelet/cadvisor", 0.0, started)]
 
 
-def pod(finished: str, phase: str = "Running", node: str = "n1") -> PodFacts:
-    ended = {"terminated": {"reason": "OOMKilled", "finishedAt": finished, "containerID": "containerd://9f86"}}
+def pod(finished: str, phase: str = "Running", node: str = "n1", code: int = 137) -> PodFacts:
+    terminated = {"reason": "OOMKilled", "exitCode": code, "startedAt": STARTED, "finishedAt": finished}
+    ended = {"terminated": {**terminated, "containerID": "containerd://9f86"}}
     return pod_facts(
         {
             "metadata": {"namespace": "shop", "name": "web-0", "uid": "u1"},
@@ -44,6 +45,30 @@ def pod(finished: str, phase: str = "Running", node: str = "n1") -> PodFacts:
 
 
 FINISHED = "2027-01-15T07:59:30Z"  # AT
+STARTED = "2027-01-15T07:50:00Z"
+
+
+def test_a_container_that_ended_by_itself_had_a_kill_at_some_time_and_did_not_end_by_it() -> None:
+    """Runtimes say OOMKilled, too, where a child was killed: the exit code tells."""
+    ledgers = Ledgers()
+    ledgers.statuses([pod(FINISHED, code=0)], NOW)
+    (kill,) = told(ledgers)
+    assert kill.container_ended is None
+    assert kill.after == AT - 570, "its start"
+
+
+def test_where_an_agent_saw_no_kill_a_status_alone_tells_of_none() -> None:
+    """A runtime says so of a container that ended after a kill elsewhere below one limit (version 1)."""
+    ledgers = Ledgers()
+    ledgers.statuses([pod(FINISHED)], NOW)
+    ledgers.agent("n1", page(since=AT + 1), NOW)
+    assert len(told(ledgers)) == 1, "it began to look after the container had ended"
+    ledgers.agent("n1", page(since=AT - 60), NOW)
+    assert told(ledgers) == []
+    other = WEB._replace(container="other")
+    ledgers.counters("n1", counter(0, AT, subject=other), NOW)
+    ledgers.counters("n1", counter(1, NOW, subject=other), NOW)
+    assert [kill.container for kill in told(ledgers)] == ["other"], "and what is told later brings it not back"
 
 
 def test_agent_kubelet_and_status_are_one_event_in_any_order() -> None:

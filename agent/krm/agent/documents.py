@@ -156,6 +156,7 @@ def kills_document(seen: Seen) -> Document:
     """/v1/kills: the OOM kills that the agent knows of, the newest last."""
     return {
         **_head(seen, seen.time),
+        "since": seen.kills_since,
         "kills": [_kill(kill) for kill in seen.kills[-MAX_KILLS:]],
         "missing": _missing(seen.missing),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.agent.before import Before
 from krm.agent.figures import Figures
@@ -57,6 +57,11 @@ class Kills:
         self._before.turn(looked.cgroups, looked.node, looked.now)
         self._ledger = self._ledger.add([self._whole(one, looked.named) for one in told], looked.now)
         return self._ledger.kills, missing
+
+    @property
+    def since(self) -> Optional[float]:
+        """Unix seconds since when no kill is missed; None = some may be."""
+        return None if math.isinf(self._ledger.watched) else self._ledger.watched
 
     def close(self) -> None:
         if self._log is not None:

@@ -108,6 +108,7 @@ class Turns:
             overheads=overheads,
             differences=self._differences,
             kills=self._kills,
+            kills_since=self._killing.since,
             missing=tuple(dict.fromkeys(missing)),
             seconds=time.thread_time() - began + (self._told.seconds if whole else 0.0),
             processes_at=self._processes.at,

@@ -27,6 +27,8 @@ class Ended(NamedTuple):
 
     id: str
     at: Optional[float]  # Unix seconds, cut to whole ones; None = not told
+    started: Optional[float] = None  # the same, of its start
+    code: int = 0  # with which it ended
 
 
 class ContainerFacts(NamedTuple):
@@ -135,7 +137,12 @@ def _container(status: Mapping[str, Any]) -> ContainerFacts:
         _id(status.get("containerID")),
         _id(ended[0].get("containerID")),
         tuple(
-            Ended(_id(one.get("containerID")), times.known(one.get("finishedAt")))
+            Ended(
+                _id(one.get("containerID")),
+                times.known(one.get("finishedAt")),
+                times.known(one.get("startedAt")),
+                integer(one.get("exitCode")),
+            )
             for one in ended
             if one.get("reason") == _OOM_KILLED
         ),

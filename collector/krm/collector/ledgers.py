@@ -17,6 +17,7 @@ from krm.store.latest_seen import GONE, NO_AGENT, READ, SILENT, NodeKills, pack_
 
 OOM_KILLS = "oom/kills"
 FORGET_EVERY = 60.0  # seconds between two looks for what is too old
+SIGKILLED = 137  # exit code: 128 and the signal's number
 SECOND = 1.0  # seconds: a status' times are cut to whole ones
 
 _Named = Tuple[str, str, str, str]  # namespace, pod, uid, container
@@ -53,7 +54,8 @@ class Ledgers:
     def agent(self, node: str, page: KillPage, now: float) -> None:
         """An agent's ledger, as it is now."""
         self._heard[node] = (now, page.missing)
-        self._ledgers[node] = self._of(node).tell(page.kills, now)
+        ledger = self._of(node).tell(page.kills, now)
+        self._ledgers[node] = ledger if page.since is None else ledger.seen_by_agent(page.since, page.at)
 
     def counters(self, node: str, samples: Iterable[Sample], now: float) -> None:
         """The kubelet's counters of kills, as one look at its cadvisor gave them."""
@@ -134,9 +136,13 @@ def _ended(pod: PodFacts) -> Iterator[Evidence]:
     for one in pod.containers:
         for ended in one.killed:
             if ended.at is not None:
+                # Runtimes say OOMKilled, too, where a child was killed at some time before the container ended by
+                # itself: then it was between its start and its end, and nobody says when.
+                whole = ended.code == SIGKILLED
+                since = ended.at if whole or ended.started is None else ended.started
                 yield Evidence(
-                    STATUS, pod.node, ended.at + SECOND, ended.at, container_id=ended.id, pod_uid=pod.uid,
-                    namespace=pod.namespace, pod=pod.name, container=one.name, container_ended=True,
+                    STATUS, pod.node, ended.at + SECOND, since, container_id=ended.id, pod_uid=pod.uid,
+                    namespace=pod.namespace, pod=pod.name, container=one.name, container_ended=whole or None,
                 )  # fmt: skip
 
 

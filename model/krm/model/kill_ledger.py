@@ -55,6 +55,7 @@ class Ledger(NamedTuple):
     # Unix seconds since when the log or the node's counter was read, which miss no kill: where a container's end is
     # said to be of one that was since then, and they did not see it, there was none.
     watched: float = math.inf
+    watched_until: float = math.inf  # where that was another's look, of which no newer word came
 
     def add(self, told: Iterable[Evidence], now: float) -> Ledger:
         """With what witnesses told; itself, where that is nothing new. Also forgets what is older than a day."""
@@ -65,6 +66,16 @@ class Ledger(NamedTuple):
     def tell(self, kills: Iterable[Kill], now: float) -> Ledger:
         """With the kills of an agent's ledger, of which each is one; its newest word of a kill holds."""
         return _with(self, [_mark_of(kill) for kill in kills], 0, now)
+
+    def seen_by_agent(self, since: float, until: float) -> Ledger:
+        """Without what only a container's end tells of, where an agent that missed no kill from `since` to `until`
+        (Unix seconds) saw none. Itself, where there is nothing of that."""
+        if not any(
+            kill.after >= since and kill.at + SLACK <= until and set(kill.witnesses) <= set(_ENDS)
+            for kill in self.kills
+        ):
+            return self
+        return _worked_out(self._replace(watched=since, watched_until=until), self.marks, 0, self.floor)
 
 
 def _marks(told: Evidence) -> List[Mark]:
@@ -101,7 +112,11 @@ def _with(ledger: Ledger, marks: Sequence[Mark], refused: int, now: float) -> Le
             kept[mark.key] = mark if known is None else _fuller(known, mark)
     if kept == ledger.marks:
         return ledger
-    groups = _paired(kept.values(), ledger.watched)
+    return _worked_out(ledger, kept, refused, floor)
+
+
+def _worked_out(ledger: Ledger, kept: Mapping[str, Mark], refused: int, floor: float) -> Ledger:
+    groups = _paired(kept.values(), (ledger.watched, ledger.watched_until))
     groups.sort(key=lambda group: (*reversed(group.when()), group.marks[0].key))
     surplus, groups = groups[:-MOST], groups[-MOST:]
     if surplus:
@@ -109,7 +124,8 @@ def _with(ledger: Ledger, marks: Sequence[Mark], refused: int, now: float) -> Le
         kept = {mark.key: mark for group in groups for mark in group.marks}
     kills = tuple(_kill(group, ledger.named) for group in groups)
     named = frozenset(kill.id for kill in kills)
-    return Ledger(kills, ledger.dropped + len(surplus) + refused, kept, named, floor, ledger.watched)
+    dropped = ledger.dropped + len(surplus) + refused
+    return Ledger(kills, dropped, kept, named, floor, ledger.watched, ledger.watched_until)
 
 
 def _fuller(known: Mark, mark: Mark) -> Mark:
@@ -189,7 +205,7 @@ def _pod(said: Evidence) -> str:
     return f"{said.namespace}/{said.pod}" if said.pod else ""
 
 
-def _paired(marks: Iterable[Mark], watched: float) -> List[_Group]:
+def _paired(marks: Iterable[Mark], watched: Tuple[float, float]) -> List[_Group]:
     """The kills that marks are: as few as can be, none with two marks of one witness."""
     groups: List[_Group] = []
     turns: Dict[Tuple[Tuple[int, int], int], List[Mark]] = {}
@@ -257,7 +273,7 @@ def _gain(pair: Tuple[_Group, Mark], mark: Mark) -> float:
     return group.gap(other) - group.gap(mark) if group.may_be(mark) else 0.0
 
 
-def _end(mark: Mark, groups: List[_Group], watched: float) -> None:
+def _end(mark: Mark, groups: List[_Group], watched: Tuple[float, float]) -> None:
     """Of a container's end: it is of the newest kill until then, and by it only where the times touch."""
     at = mark.said.at
     can = [group for group in groups if group.may_be(mark) and group.after <= at + SLACK]
@@ -272,7 +288,7 @@ def _end(mark: Mark, groups: List[_Group], watched: float) -> None:
     earlier = [group for group in own if any(_RANKS[rank] in _SEE_ALL for rank, _ in group.ranks)]
     if earlier:
         max(earlier, key=lambda group: group.at).join(mark, None)
-    elif mark.said.after < watched:
+    elif mark.said.after < watched[0] or at + SLACK > watched[1]:
         groups.append(_Group(mark))
         groups[-1].join(mark, mark.said.container_ended)
 

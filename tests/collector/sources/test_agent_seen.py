@@ -64,7 +64,7 @@ def test_the_examples_of_the_docs() -> None:
         "worker-1/1799999990.2/4720", "worker-1", 1799999990.2, 1799999990.2, ID, UID, "shop", "web-0", "web", 4720,
         "worker", 260046848, CONTAINER_LIMIT, limited, 268435456, False, (KERNEL_LOG, CGROUP), before,
     )  # fmt: skip
-    assert kills() == KillPage(1800000000.25, (kill,), 0, ())
+    assert kills() == KillPage(1800000000.25, (kill,), 0, (), 1799900000.5)
 
 
 def test_whose_they_are_the_snapshots_say() -> None:
@@ -219,7 +219,8 @@ def test_an_agent_is_asked_at_its_own_address_and_its_page_is_taken_once() -> No
 
 
 def test_what_a_pods_status_says_of_its_containers_ends() -> None:
-    ended = {"reason": "OOMKilled", "finishedAt": "2027-01-15T08:00:00Z", "containerID": f"containerd://{ID}"}
+    times = {"startedAt": "2027-01-15T07:59:50Z", "finishedAt": "2027-01-15T08:00:00Z"}
+    ended = {"reason": "OOMKilled", "exitCode": 137, "containerID": f"containerd://{ID}", **times}
     status = {
         "name": "web",
         "state": {"running": {}},
@@ -228,13 +229,13 @@ def test_what_a_pods_status_says_of_its_containers_ends() -> None:
     }
     (found,) = pod_facts({"status": {"initContainerStatuses": [status]}}).containers
     assert (found.id, found.former) == ("new", ID)
-    assert found.killed == ((ID, 1_800_000_000.0),)
+    assert found.killed == ((ID, 1_800_000_000.0, 1_799_999_990.0, 137),)
     status["lastState"] = {"terminated": {**ended, "reason": "Error"}}
     (found,) = pod_facts({"status": {"containerStatuses": [status]}}).containers
     assert (found.former, found.killed) == (ID, ())
     status["state"] = {"terminated": {**ended, "finishedAt": "soon"}}
     (found,) = pod_facts({"status": {"containerStatuses": [status]}}).containers
-    assert found.killed == ((ID, None),)
+    assert found.killed == ((ID, None, 1_799_999_990.0, 137),)
     mirror = {"metadata": {"annotations": {"kubernetes.io/config.mirror": "abc"}}}
     assert pod_facts(mirror).static == "abc"
 

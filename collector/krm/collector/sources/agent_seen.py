@@ -74,6 +74,7 @@ class KillPage(NamedTuple):
     kills: Tuple[Kill, ...]
     refused: int
     missing: Missing
+    since: Optional[float] = None  # Unix seconds since when the agent misses none; None = it may
 
 
 Read = Callable[[bytes, str, Iterable[PodFacts], float], T]
@@ -141,7 +142,7 @@ def kills_of(raw: bytes, node: str, pods: Iterable[PodFacts], now: float) -> Kil
         if kill is not None:
             found[kill.id] = kill
     kills = sorted(found.values(), key=lambda kill: kill.at)[-MAX_KILLS:]
-    return KillPage(at, tuple(kills), len(told) - len(found), _missing(page))
+    return KillPage(at, tuple(kills), len(told) - len(found), _missing(page), moment(page.get("since"), now))
 
 
 def _rows(page: Mapping[str, Any], name: str, most: int) -> List[Dict[str, Any]]:

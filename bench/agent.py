@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Iterator, List, NamedTuple, Tuple
 
 import psutil
-from krm.agent import v1, v2
-from krm.agent.hierarchy import V2, Hierarchy, Unreadable, open_hierarchy
-from krm.agent.places import place_of
+from krm.agent.cgroupfs import v1, v2
+from krm.agent.cgroupfs.hierarchy import V2, Hierarchy, Unreadable, open_hierarchy
+from krm.agent.cgroupfs.places import place_of
+from krm.agent.cgroupfs.walk import walk
 from krm.agent.seen import CONTAINER, POD
-from krm.agent.walk import walk
 from rig import Row, cpu, until
 
 PODS, CONTAINERS, PROCESSES = 50, 2, 10  # of each pod, of each container: 100 containers, 1,000 processes

@@ -19,9 +19,9 @@ from typing import Any, Dict, Iterator, NamedTuple, Set, Tuple
 import pytest
 from agent.lesser import UID, as_agent
 from controlplane.processes import wait_until
-from krm.agent.hierarchy import open_hierarchy
-from krm.agent.processes import Processes
-from krm.agent.walk import walk
+from krm.agent.cgroupfs.hierarchy import open_hierarchy
+from krm.agent.cgroupfs.walk import walk
+from krm.agent.process.processes import Processes
 from node.machine import CGROUPS, FOLDER
 from node.real import NAME, NAMESPACE, Node, container
 

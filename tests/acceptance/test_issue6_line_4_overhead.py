@@ -17,13 +17,13 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import pytest
 from controlplane.processes import wait_until
-from krm.agent.cgroups import Cgroups
-from krm.agent.hierarchy import Hierarchy, open_hierarchy
-from krm.agent.overhead import Kept, pod_overheads, runtime_cgroups, runtime_costs
-from krm.agent.processes import Processes
-from krm.agent.runtime_door import open_runtime
+from krm.agent.cgroupfs.cgroups import Cgroups
+from krm.agent.cgroupfs.hierarchy import Hierarchy, open_hierarchy
+from krm.agent.cgroupfs.walk import walk
+from krm.agent.process.processes import Processes
+from krm.agent.runtime.overhead import Kept, pod_overheads, runtime_cgroups, runtime_costs
+from krm.agent.runtime.runtime_door import open_runtime
 from krm.agent.seen import Named, PodOverhead, RuntimeCost
-from krm.agent.walk import walk
 from node import machine, runtimes
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(400)]

@@ -17,14 +17,14 @@ import pytest
 from agent.paper_grpc import PaperCri
 from agent.trees import Tree, build
 from controlplane.processes import wait_until
-from krm.agent.cgroups import Cgroups
-from krm.agent.differences import CPU, RATE, WORKING_SET, Look, differences
-from krm.agent.hierarchy import Hierarchy, open_hierarchy
-from krm.agent.protobuf import written
-from krm.agent.runtime_door import open_runtime
-from krm.agent.runtimes import Runtime, RuntimeSilent
+from krm.agent.cgroupfs.cgroups import Cgroups
+from krm.agent.cgroupfs.hierarchy import Hierarchy, open_hierarchy
+from krm.agent.cgroupfs.walk import walk
+from krm.agent.runtime.differences import CPU, RATE, WORKING_SET, Look, differences
+from krm.agent.runtime.protobuf import written
+from krm.agent.runtime.runtime_door import open_runtime
+from krm.agent.runtime.runtimes import Runtime, RuntimeSilent
 from krm.agent.seen import CONTAINER, Difference, Named
-from krm.agent.walk import walk
 from krm.model.kills import Evidence
 from node import image, runtimes
 from node.runtimes import HELD, LOADS, Runtimes
@@ -148,7 +148,7 @@ def test_containerd_s_names_are_those_of_its_own_command(world: World, cri: Runt
 @real
 def test_both_versions_of_the_cri(world: World, cri: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """containerd 1.x speaks the old one too."""
-    monkeypatch.setattr("krm.agent.cri.PACKAGES", ("runtime.v0", "runtime.v1alpha2"))
+    monkeypatch.setattr("krm.agent.runtime.cri.PACKAGES", ("runtime.v0", "runtime.v1alpha2"))
     old = open_runtime(str(world.running.containerd.socket), NODE)
     assert (old.name, old.names(), set(old.stats())) == (cri.name, cri.names(), set(cri.stats()))
     assert old.ended() == cri.ended()
@@ -198,8 +198,8 @@ def _as_agent(socket: Path, groups: List[int]) -> str:
     """What UID 64123 with these groups gets to know."""
     script = """
 import os, sys
-from krm.agent.runtime_door import open_runtime
-from krm.agent.runtimes import RuntimeSilent
+from krm.agent.runtime.runtime_door import open_runtime
+from krm.agent.runtime.runtimes import RuntimeSilent
 os.setgroups([int(one) for one in sys.argv[2:]])
 os.setgid(64123)
 os.setuid(64123)

@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
-from krm.agent.cgroups import Cgroups
-from krm.agent.hierarchy import open_hierarchy
-from krm.agent.killing import Kills, Looked
-from krm.agent.kmsg import KernelLog
+from krm.agent.cgroupfs.cgroups import Cgroups
+from krm.agent.cgroupfs.hierarchy import open_hierarchy
+from krm.agent.cgroupfs.walk import walk
 from krm.agent.node import read_node
-from krm.agent.runtimes import Runtime, RuntimeSilent
-from krm.agent.walk import walk
+from krm.agent.oom.killing import Kills, Looked
+from krm.agent.oom.kmsg import KernelLog
+from krm.agent.runtime.runtimes import Runtime, RuntimeSilent
 from krm.model.kills import Kill
 
 KMSG = "/dev/kmsg"

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Callable, Dict, Iterable, List, Optional, Tuple, Union
 
-from krm.agent.http2 import (
+from krm.agent.runtime.http2 import (
     ACK,
     DATA,
     END_HEADERS,

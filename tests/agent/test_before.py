@@ -3,7 +3,7 @@
 from typing import Any, Dict
 
 import pytest
-from krm.agent.before import KEPT, Before
+from krm.agent.oom.before import KEPT, Before
 from krm.agent.seen import CONTAINER, POD, Cgroup, Place
 from krm.model.kills import MOST_BEFORE, Moment
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Dict, Mapping, Optional
 
 import pytest
-from krm.agent.belonging import Belonging, Belongs, own_cgroup
-from krm.agent.hierarchy import Hierarchy, open_hierarchy
-from krm.agent.places import below, place_of
+from krm.agent.cgroupfs.hierarchy import Hierarchy, open_hierarchy
+from krm.agent.cgroupfs.places import below, place_of
+from krm.agent.process.belonging import Belonging, Belongs, own_cgroup
 from krm.agent.seen import Place
 
 UID, OTHER_UID = "5f0c5e9c-6c8e-4a57-9d0e-2f6f6f3c1a11", "0b3d5a52-9a3d-4a0e-8ac0-6a8f3b7e2d22"

@@ -14,11 +14,11 @@ from typing import Any, Dict, Iterator, List, Tuple, Union
 
 import pytest
 from agent.paper_grpc import PaperCri, answer, message, refusal
-from krm.agent import cri
-from krm.agent.cri import CALLS, Cri
-from krm.agent.http2 import DATA, END_STREAM, frame
-from krm.agent.protobuf import Message, written
-from krm.agent.runtimes import RuntimeSilent
+from krm.agent.runtime import cri
+from krm.agent.runtime.cri import CALLS, Cri
+from krm.agent.runtime.http2 import DATA, END_STREAM, frame
+from krm.agent.runtime.protobuf import Message, written
+from krm.agent.runtime.runtimes import RuntimeSilent
 from krm.agent.seen import Named
 from krm.model.kills import CRI
 
@@ -343,7 +343,7 @@ def test_a_socket_that_is_closed_to_the_agent_says_which_group_opens_it() -> Non
 def _as_agent(path: Path) -> str:
     """What it says to UID 64123 without groups."""
     script = (
-        "import os, sys; from krm.agent.cri import Cri; "
+        "import os, sys; from krm.agent.runtime.cri import Cri; "
         "os.setgroups([]); os.setgid(64123); os.setuid(64123); Cri(sys.argv[1], 'worker-1')"
     )
     ran = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=30)

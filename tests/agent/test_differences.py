@@ -6,8 +6,8 @@ import random
 from typing import Any, Dict, Optional
 
 import pytest
-from krm.agent.differences import CPU, RATE, WORKING_SET, Look, differences
-from krm.agent.runtimes import RuntimeStats
+from krm.agent.runtime.differences import CPU, RATE, WORKING_SET, Look, differences
+from krm.agent.runtime.runtimes import RuntimeStats
 from krm.agent.seen import CONTAINER, Cgroup, Difference, Place
 
 ID = "a" * 64

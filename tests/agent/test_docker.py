@@ -15,10 +15,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from agent.paper_grpc import HELLO, PaperCri
-from krm.agent import cri, docker
-from krm.agent.docker import CALLS, Docker
-from krm.agent.runtime_door import open_runtime
-from krm.agent.runtimes import RuntimeSilent
+from krm.agent.runtime import cri, docker
+from krm.agent.runtime.docker import CALLS, Docker
+from krm.agent.runtime.runtime_door import open_runtime
+from krm.agent.runtime.runtimes import RuntimeSilent
 from krm.agent.seen import Named
 from krm.model import times
 from krm.model.kills import DOCKER

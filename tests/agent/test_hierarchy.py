@@ -11,8 +11,8 @@ from typing import List
 import pytest
 from agent.lesser import as_agent, open_folder  # noqa: F401 (fixture)
 from agent.trees import PODS, STYLES, build
-from krm.agent import hierarchy as hierarchy_module
-from krm.agent.hierarchy import HYBRID, UNIFIED, V1, V2, NoCgroups, Unreadable, open_hierarchy
+from krm.agent.cgroupfs import hierarchy as hierarchy_module
+from krm.agent.cgroupfs.hierarchy import HYBRID, UNIFIED, V1, V2, NoCgroups, Unreadable, open_hierarchy
 from krm.agent.seen import CONTAINER
 
 

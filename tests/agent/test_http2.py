@@ -11,8 +11,8 @@ from typing import List
 
 import pytest
 from agent.paper_grpc import HELLO, PaperSocket, answer, frames, message, refusal
-from krm.agent import http2
-from krm.agent.http2 import (
+from krm.agent.runtime import http2
+from krm.agent.runtime.http2 import (
     ACK,
     CONTINUATION,
     DATA,
@@ -37,7 +37,7 @@ from krm.agent.http2 import (
     Refused,
     frame,
 )
-from krm.agent.unix_socket import UnixSocket
+from krm.agent.runtime.unix_socket import UnixSocket
 
 PATH = "/runtime.v1.RuntimeService/Version"
 BODY = b"what the runtime says"

@@ -7,10 +7,10 @@ from typing import Any, Dict, List, Tuple
 
 import pytest
 from agent.paper_kmsg import Device
-from krm.agent import killing
-from krm.agent.hierarchy import V1, V2
-from krm.agent.killing import Kills, Looked
-from krm.agent.places import place_of
+from krm.agent.cgroupfs.hierarchy import V1, V2
+from krm.agent.cgroupfs.places import place_of
+from krm.agent.oom import killing
+from krm.agent.oom.killing import Kills, Looked
 from krm.agent.seen import CONTAINER, OTHER, Cgroup, Missing, Named, Place, Process
 from krm.model.kills import CGROUP, CRI, KERNEL_LOG, Evidence, Kill
 

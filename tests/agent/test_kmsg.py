@@ -7,8 +7,8 @@ import pytest
 from agent.paper_kmsg import CLOCK, Device, recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from krm.agent.kmsg import RECENT, KernelLog, record_of, scope_of
-from krm.agent.oom_lines import GLOBAL, MEMCG, Killed, OomLines
+from krm.agent.oom.kmsg import RECENT, KernelLog, record_of, scope_of
+from krm.agent.oom.oom_lines import GLOBAL, MEMCG, Killed, OomLines
 from krm.model.kills import ANCESTOR_LIMIT, CONTAINER_LIMIT, NODE_WIDE, POD_LIMIT, UNKNOWN, Evidence
 
 ID = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

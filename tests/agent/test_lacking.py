@@ -6,9 +6,9 @@ from typing import Dict, Tuple
 
 import pytest
 from agent.trees import Tree, build
-from krm.agent.hierarchy import open_hierarchy
+from krm.agent.cgroupfs.hierarchy import open_hierarchy
+from krm.agent.cgroupfs.reading import read_cgroup
 from krm.agent.lacking import lacking
-from krm.agent.reading import read_cgroup
 from krm.agent.seen import CONTAINER, Missing
 
 

@@ -8,7 +8,7 @@ import time
 from typing import Sequence, Tuple
 
 import pytest
-from krm.agent.masking import HIDDEN, MOST_COMMAND, command_line
+from krm.agent.process.masking import HIDDEN, MOST_COMMAND, command_line
 
 # Stands for any secret that looks like a word.
 S = "hunter2"

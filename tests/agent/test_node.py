@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Dict
 
 import pytest
+from krm.agent.cgroupfs.hierarchy import open_hierarchy
 from krm.agent.figures import FIGURES, UNLIMITED
-from krm.agent.hierarchy import open_hierarchy
 from krm.agent.node import Node, read_node
 
 PROC = {

@@ -11,8 +11,8 @@ import pytest
 from agent.trees import PODS, STYLES, Tree, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from krm.agent.overhead import Kept, part_of, pod_overheads, runtime_cgroups, runtime_costs
-from krm.agent.places import place_of
+from krm.agent.cgroupfs.places import place_of
+from krm.agent.runtime.overhead import Kept, part_of, pod_overheads, runtime_cgroups, runtime_costs
 from krm.agent.seen import Cgroup, Named, PodOverhead, Process, RuntimeCost
 
 UNIT = "/system.slice/containerd.service"

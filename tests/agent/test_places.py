@@ -7,7 +7,7 @@ from typing import List
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from krm.agent.places import below, conmon_of, is_id, place_of, printable
+from krm.agent.cgroupfs.places import below, conmon_of, is_id, place_of, printable
 from krm.agent.seen import (
     BEST_EFFORT,
     BURSTABLE,

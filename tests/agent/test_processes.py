@@ -7,11 +7,11 @@ from typing import Dict, Mapping, Optional
 
 import pytest
 from agent.paper_proc import BOOTED, TICKS, PaperProc
-from krm.agent import processes as module
-from krm.agent import procfs
-from krm.agent.places import place_of
-from krm.agent.processes import Processes
-from krm.agent.procfs import EXITING
+from krm.agent.cgroupfs.places import place_of
+from krm.agent.process import processes as module
+from krm.agent.process import procfs
+from krm.agent.process.processes import Processes
+from krm.agent.process.procfs import EXITING
 from krm.agent.seen import Named, Place, Process
 
 UID, OTHER_UID = "5f0c5e9c-6c8e-4a57-9d0e-2f6f6f3c1a11", "0b3d5a52-9a3d-4a0e-8ac0-6a8f3b7e2d22"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from agent.paper_proc import BOOTED, PaperProc
-from krm.agent import procfs
-from krm.agent.procfs import CgroupLine, Stat, Status, parse_cgroup, parse_stat, parse_status
+from krm.agent.process import procfs
+from krm.agent.process.procfs import CgroupLine, Stat, Status, parse_cgroup, parse_stat, parse_status
 
 NAMES = (
     (b"app", "app"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from krm.agent import protobuf
-from krm.agent.protobuf import BadMessage, Message, fields, first_text, written
+from krm.agent.runtime import protobuf
+from krm.agent.runtime.protobuf import BadMessage, Message, fields, first_text, written
 
 # The examples of the format's own documentation.
 DOCUMENTED = ((b"\x08\x96\x01", [(1, 150)]), (b"\x12\x07testing", [(2, b"testing")]))

@@ -9,9 +9,9 @@ from typing import Callable, List, Optional, Tuple
 import pytest
 from agent.tree_files import figures
 from agent.trees import STYLES, Tree, build
+from krm.agent.cgroupfs.hierarchy import Hierarchy, open_hierarchy
+from krm.agent.cgroupfs.reading import Last, limits_of, read_cgroup, with_limits
 from krm.agent.figures import FIGURES, UNLIMITED
-from krm.agent.hierarchy import Hierarchy, open_hierarchy
-from krm.agent.reading import Last, limits_of, read_cgroup, with_limits
 from krm.agent.seen import CONTAINER, NODE, Cgroup, Place
 
 NOW = 1800000000.0

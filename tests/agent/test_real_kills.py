@@ -15,7 +15,7 @@ from typing import Callable, Iterator, List, Tuple
 
 import pytest
 from agent.killed import KMSG, KillAgent, log_readable, wait_for_reports
-from krm.agent.hierarchy import V2, Hierarchy, NoCgroups, open_hierarchy
+from krm.agent.cgroupfs.hierarchy import V2, Hierarchy, NoCgroups, open_hierarchy
 from krm.model.kills import ANCESTOR_LIMIT, CGROUP, CONTAINER_LIMIT, KERNEL_LOG, POD_LIMIT, Kill
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]

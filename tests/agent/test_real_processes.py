@@ -15,10 +15,10 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Set, Tuple, TypeV
 import pytest
 from agent.containers import CGROUPS, Container, Containers, containers, skip_or_fail, tree
 from agent.lesser import UID, as_agent, open_folder  # noqa: F401 (fixture)
-from krm.agent.hierarchy import open_hierarchy
-from krm.agent.processes import Processes
+from krm.agent.cgroupfs.hierarchy import open_hierarchy
+from krm.agent.cgroupfs.walk import Walked, walk
+from krm.agent.process.processes import Processes
 from krm.agent.seen import Named, Process
-from krm.agent.walk import Walked, walk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 T = TypeVar("T")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Iterator, Tuple
 
 import pytest
-from krm.agent.belonging import Belonging
-from krm.agent.cgroups import Cgroups
-from krm.agent.hierarchy import open_hierarchy
+from krm.agent.cgroupfs.cgroups import Cgroups
+from krm.agent.cgroupfs.hierarchy import open_hierarchy
+from krm.agent.cgroupfs.walk import walk
+from krm.agent.process.belonging import Belonging
 from krm.agent.seen import BURSTABLE, CONTAINER
-from krm.agent.walk import walk
 
 pytestmark = pytest.mark.slow
 ROOT = Path("/sys/fs/cgroup")

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from krm.agent.kmsg import record_of, scope_of
-from krm.agent.oom_lines import GLOBAL, Killed, OomLines
+from krm.agent.oom.kmsg import record_of, scope_of
+from krm.agent.oom.oom_lines import GLOBAL, Killed, OomLines
 from krm.model.kills import ANCESTOR_LIMIT, CONTAINER_LIMIT, NODE_WIDE, POD_LIMIT
 
 HERE = Path(__file__).resolve().parent / "recorded"

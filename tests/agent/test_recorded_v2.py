@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Dict
 
 import pytest
-from krm.agent.hierarchy import V2, open_hierarchy
-from krm.agent.reading import read_cgroup
+from krm.agent.cgroupfs.hierarchy import V2, open_hierarchy
+from krm.agent.cgroupfs.reading import read_cgroup
+from krm.agent.cgroupfs.walk import walk
 from krm.agent.seen import CONTAINER, CONTAINERD, CRIO, DOCKER
-from krm.agent.walk import walk
 from vm.guest import independent
 
 RECORDED = Path(__file__).resolve().parent / "recorded" / "v2-6.1.json"

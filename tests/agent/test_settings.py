@@ -54,4 +54,5 @@ def test_the_node_is_the_named_one_then_the_environments_then_the_host(monkeypat
 def test_the_page_names_settings_that_exist() -> None:
     known = {"--" + one.name.replace("_", "-") for one in fields(Settings)}
     named = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", PAGE.read_text()))
-    assert named <= known | {"--agent-ca", "--agent-token-file", "--agent-namespace", "--from-file"}, named - known
+    of_others = {"--agent-ca", "--agent-token-file", "--agent-namespace", "--from-file", "--password"}
+    assert named <= known | of_others, named - known

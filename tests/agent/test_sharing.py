@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Dict, Optional, Sequence, Tuple
 
+from krm.agent.process.sharing import marks
 from krm.agent.seen import Process
-from krm.agent.sharing import marks
 
 POD, OTHER_POD = "pod-1", "pod-2"
 SANDBOX, WEB, LOG = "s" * 64, "w" * 64, "l" * 64

@@ -11,11 +11,12 @@ from typing import Any, Dict, List, Mapping, Sequence
 import pytest
 from agent.paper_proc import PaperProc
 from agent.trees import Tree
-from krm.agent import asking, turn
+from krm.agent import turn
 from krm.agent.documents import kills_document, listed, node_document, packed, processes_document
 from krm.agent.exposition import exposition
 from krm.agent.figures import FIGURES, LIMIT
-from krm.agent.runtimes import RuntimeSilent, RuntimeStats
+from krm.agent.runtime import asking
+from krm.agent.runtime.runtimes import RuntimeSilent, RuntimeStats
 from krm.agent.seen import CONTAINER, POD, QOS, Named, Seen
 from krm.agent.turn import Asked, Turns
 from krm.model.kills import Evidence

@@ -4,9 +4,9 @@ from typing import Dict
 
 import pytest
 from agent.cgroup_files import FIGURES_V2, FILES_V2
-from krm.agent import v2
+from krm.agent.cgroupfs import v2
+from krm.agent.cgroupfs.parsing import working_set
 from krm.agent.figures import FIGURES, UNLIMITED, Value
-from krm.agent.parsing import working_set
 
 
 def parsed(files: Dict[str, bytes]) -> Dict[str, Value]:

@@ -11,12 +11,12 @@ from typing import List
 import pytest
 from agent.lesser import as_agent, open_folder  # noqa: F401 (fixture)
 from agent.trees import OUTER, PODS, STYLES, build
-from krm.agent import walk as walk_module
-from krm.agent.belonging import Belonging, Belongs
-from krm.agent.hierarchy import NoCgroups, open_hierarchy
-from krm.agent.places import printable
+from krm.agent.cgroupfs import walk as walk_module
+from krm.agent.cgroupfs.hierarchy import NoCgroups, open_hierarchy
+from krm.agent.cgroupfs.places import printable
+from krm.agent.cgroupfs.walk import MOST_CGROUPS, MOST_DEPTH, MOST_IN_UNIT, MOST_INSIDE, Walked, walk
+from krm.agent.process.belonging import Belonging, Belongs
 from krm.agent.seen import CONTAINER, OTHER, POD
-from krm.agent.walk import MOST_CGROUPS, MOST_DEPTH, MOST_IN_UNIT, MOST_INSIDE, Walked, walk
 
 DB = PODS[0].containers[0]
 

@@ -3,9 +3,9 @@
 from typing import Any, List, Optional, Tuple
 
 import pytest
-from krm.agent.hierarchy import V1, V2
+from krm.agent.cgroupfs.hierarchy import V1, V2
+from krm.agent.oom.witnesses import KEPT, Counters
 from krm.agent.seen import CONTAINER, OTHER, POD, QOS, Cgroup, Place
-from krm.agent.witnesses import KEPT, Counters
 from krm.model.kills import CGROUP, Evidence
 
 A, B, OUTER = "a" * 64, "b" * 64, "c" * 64

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple, Union
 
-from krm.agent.http2 import Connection
-from krm.agent.protobuf import Message, written
-from krm.agent.unix_socket import connect
+from krm.agent.runtime.http2 import Connection
+from krm.agent.runtime.protobuf import Message, written
+from krm.agent.runtime.unix_socket import connect
 from node import image
 
 SECONDS = 60.0  # of one call

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from controlplane.processes import wait_until
-from krm.agent import docker
-from krm.agent.cri import CALLS, STATUS
-from krm.agent.http2 import Connection
-from krm.agent.protobuf import written
-from krm.agent.unix_socket import connect
+from krm.agent.runtime import docker
+from krm.agent.runtime.cri import CALLS, STATUS
+from krm.agent.runtime.http2 import Connection
+from krm.agent.runtime.protobuf import written
+from krm.agent.runtime.unix_socket import connect
 from node import runtimes
 from node.runtimes import Runtimes
 

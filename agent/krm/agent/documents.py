@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar
 
-from krm.agent.places import printable
+from krm.agent.cgroupfs.places import printable
 from krm.agent.seen import CONTAINER, OTHER, POD, QOS, Cgroup, Missing, Named, PodOverhead, Process, Seen
 from krm.model.kills import Kill
 

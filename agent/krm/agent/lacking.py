@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Sequence, Tuple
 
-from krm.agent.hierarchy import HYBRID, V1, V2, Hierarchy, Unreadable
+from krm.agent.cgroupfs.hierarchy import HYBRID, V1, V2, Hierarchy, Unreadable
 from krm.agent.seen import CONTAINER, Cgroup, Missing
 
 

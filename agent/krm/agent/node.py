@@ -10,12 +10,12 @@ import os
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from krm.agent.cgroupfs.hierarchy import V2, Hierarchy, Unreadable
+from krm.agent.cgroupfs.parsing import count, keyed, pressure, working_set
+from krm.agent.cgroupfs.reading import read_cgroup
+from krm.agent.cgroupfs.v2 import MEMORY_STAT
 from krm.agent.figures import Figures, Value
-from krm.agent.hierarchy import V2, Hierarchy, Unreadable
-from krm.agent.parsing import count, keyed, pressure, working_set
-from krm.agent.reading import read_cgroup
 from krm.agent.seen import NODE, Missing, Place
-from krm.agent.v2 import MEMORY_STAT
 
 _MOST_BYTES = 64 * 1024  # of one file. /proc/vmstat has 5 KB
 _NS = 1_000_000_000

@@ -132,6 +132,6 @@ class Seen(NamedTuple):
     differences: Tuple[Difference, ...]
     kills: Tuple[Kill, ...]  # the newest last
     missing: Tuple[Missing, ...]
-    kills_since: Optional[float] = None  # Unix seconds since when no kill is missed; None = some may be
     seconds: float = 0.0  # CPU seconds that this turn cost
     processes_at: Optional[float] = None  # Unix seconds at which the processes were read: less often than cgroups
+    kills_since: Optional[float] = None  # Unix seconds since when no kill is missed; None = some may be

@@ -11,18 +11,18 @@ import time
 from pathlib import Path
 from typing import Callable, List, NamedTuple, Optional, Set, Tuple, TypeVar
 
-from krm.agent.asking import Runtimes, Told
-from krm.agent.cgroups import Cgroups
-from krm.agent.differences import Look, differences
-from krm.agent.hierarchy import Hierarchy, NoCgroups, open_hierarchy
-from krm.agent.killing import Kills
-from krm.agent.killing import Looked as Read
+from krm.agent.cgroupfs.cgroups import Cgroups
+from krm.agent.cgroupfs.hierarchy import Hierarchy, NoCgroups, open_hierarchy
+from krm.agent.cgroupfs.walk import Walked, walk
 from krm.agent.lacking import lacking
 from krm.agent.node import Node, read_node
-from krm.agent.overhead import Kept, pod_overheads, runtime_cgroups, runtime_costs
-from krm.agent.processes import Processes
+from krm.agent.oom.killing import Kills
+from krm.agent.oom.killing import Looked as Read
+from krm.agent.process.processes import Processes
+from krm.agent.runtime.asking import Runtimes, Told
+from krm.agent.runtime.differences import Look, differences
+from krm.agent.runtime.overhead import Kept, pod_overheads, runtime_cgroups, runtime_costs
 from krm.agent.seen import CONTAINER, Cgroup, Difference, Missing, PodOverhead, Process, RuntimeCost, Seen
-from krm.agent.walk import Walked, walk
 from krm.model.kills import Kill
 
 T = TypeVar("T")

@@ -13,9 +13,9 @@ from typing import Any, Dict, List
 
 import independent
 from inside import ROOT, answer, recorded
-from krm.agent.hierarchy import Hierarchy, open_hierarchy
-from krm.agent.reading import read_cgroup
-from krm.agent.walk import walk
+from krm.agent.cgroupfs.hierarchy import Hierarchy, open_hierarchy
+from krm.agent.cgroupfs.reading import read_cgroup
+from krm.agent.cgroupfs.walk import walk
 from krm_agent import Agent
 from loads import loads, run_loads
 

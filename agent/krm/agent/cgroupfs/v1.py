@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple, Tuple
 
+from krm.agent.cgroupfs.parsing import IDLE, Parse, Parsed, count, devices_v1, keyed, limit, single
 from krm.agent.figures import UNLIMITED
-from krm.agent.parsing import IDLE, Parse, Parsed, count, devices_v1, keyed, limit, single
 
 # cpuacct.stat counts in USER_HZ, which is 100 on every Linux that Python runs on; still it is asked.
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")

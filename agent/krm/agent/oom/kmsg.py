@@ -15,8 +15,8 @@ import os
 import re
 from typing import List, NamedTuple, Optional, Tuple
 
-from krm.agent.oom_lines import GLOBAL, MEMCG, Killed, OomLines
-from krm.agent.places import place_of, printable
+from krm.agent.cgroupfs.places import place_of, printable
+from krm.agent.oom.oom_lines import GLOBAL, MEMCG, Killed, OomLines
 from krm.agent.seen import NODE, POD, Missing
 from krm.model.kills import ANCESTOR_LIMIT, CONTAINER_LIMIT, KERNEL_LOG, NODE_WIDE, POD_LIMIT, UNKNOWN, Evidence
 

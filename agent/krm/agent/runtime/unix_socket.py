@@ -9,7 +9,7 @@ import stat
 import time
 from typing import Any
 
-from krm.agent.runtimes import RuntimeSilent
+from krm.agent.runtime.runtimes import RuntimeSilent
 
 MAX_PATH = 107  # bytes: what the kernel's sockaddr_un holds
 

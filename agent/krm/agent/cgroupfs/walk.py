@@ -14,8 +14,8 @@ import os
 from collections import deque
 from typing import Deque, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-from krm.agent.hierarchy import Hierarchy, NoCgroups
-from krm.agent.places import below, place_of, printable
+from krm.agent.cgroupfs.hierarchy import Hierarchy, NoCgroups
+from krm.agent.cgroupfs.places import below, place_of, printable
 from krm.agent.seen import CONTAINER, NODE, OTHER, POD, Missing, Place
 
 MOST_CGROUPS = 10_000  # of a node: 500 pods of five containers each are 3,000

@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from typing import AbstractSet, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from krm.agent.cgroupfs.hierarchy import V2, Hierarchy, Unreadable
+from krm.agent.cgroupfs.parsing import keyed
+from krm.agent.cgroupfs.reading import Last, limits_of, read_cgroup, with_limits
 from krm.agent.figures import Figures, Value
-from krm.agent.hierarchy import V2, Hierarchy, Unreadable
-from krm.agent.parsing import keyed
-from krm.agent.reading import Last, limits_of, read_cgroup, with_limits
 from krm.agent.seen import CONTAINER, NODE, OTHER, POD, Cgroup, Place, Process
 
 LIMITS_EVERY = 6  # turns: half a minute

@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
-from krm.agent import http2
-from krm.agent.places import is_id
-from krm.agent.protobuf import BadMessage, Message, fields, first_text, written
-from krm.agent.runtimes import KILLED, SETTLED_SECONDS, RuntimeLate, RuntimeSilent, RuntimeStats
+from krm.agent.cgroupfs.places import is_id
+from krm.agent.runtime import http2
+from krm.agent.runtime.protobuf import BadMessage, Message, fields, first_text, written
+from krm.agent.runtime.runtimes import KILLED, SETTLED_SECONDS, RuntimeLate, RuntimeSilent, RuntimeStats
+from krm.agent.runtime.unix_socket import connect
 from krm.agent.seen import Named
-from krm.agent.unix_socket import connect
 from krm.model.kills import CRI, Evidence
 
 VERSION, SANDBOXES, CONTAINERS, STATS, STATUS = CALLS = (

@@ -6,12 +6,12 @@ import math
 from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from krm.agent.before import Before
+from krm.agent.cgroupfs.hierarchy import V2
 from krm.agent.figures import Figures
-from krm.agent.hierarchy import V2
-from krm.agent.kmsg import NOT_ASKED, KernelLog
+from krm.agent.oom.before import Before
+from krm.agent.oom.kmsg import NOT_ASKED, KernelLog
+from krm.agent.oom.witnesses import Counters
 from krm.agent.seen import Cgroup, Missing, Named, Process
-from krm.agent.witnesses import Counters
 from krm.model.kill_ledger import SLACK, Ledger
 from krm.model.kills import CGROUP, KERNEL_LOG, Evidence, Kill
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
+from krm.agent.cgroupfs.hierarchy import V2
 from krm.agent.figures import Figures
-from krm.agent.hierarchy import V2
 from krm.agent.seen import CONTAINER, OTHER, POD, QOS, Cgroup, Place
 from krm.model.kills import CGROUP, Evidence
 

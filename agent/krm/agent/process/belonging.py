@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
-from krm.agent.hierarchy import Hierarchy, Unreadable
-from krm.agent.places import place_of
+from krm.agent.cgroupfs.hierarchy import Hierarchy, Unreadable
+from krm.agent.cgroupfs.places import place_of
 from krm.agent.seen import CONTAINER, OTHER, POD, Place
 
 _MOST_NESTED = 8  # containers within containers of one pod

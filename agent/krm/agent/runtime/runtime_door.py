@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from krm.agent.cri import Cri
-from krm.agent.docker import Docker
-from krm.agent.runtimes import Runtime, RuntimeLate, RuntimeSilent
+from krm.agent.runtime.cri import Cri
+from krm.agent.runtime.docker import Docker
+from krm.agent.runtime.runtimes import Runtime, RuntimeLate, RuntimeSilent
 
 
 def open_runtime(path: str, node: str) -> Runtime:

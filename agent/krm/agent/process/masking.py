@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Tuple
 
-from krm.agent.places import printable
+from krm.agent.cgroupfs.places import printable
 
 MOST_COMMAND = 4096  # bytes that are looked at; an argument that is cut there is not shown
 HIDDEN = "***"

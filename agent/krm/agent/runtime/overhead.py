@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
+from krm.agent.cgroupfs.places import conmon_of
 from krm.agent.figures import Figures
-from krm.agent.places import conmon_of
 from krm.agent.seen import CONTAINER, POD, Cgroup, Named, PodOverhead, Process, RuntimeCost
 
 SHIM, CONMON = "containerd-shim", "conmon"

@@ -12,10 +12,10 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 from urllib.parse import urlencode
 
-from krm.agent.places import is_id
-from krm.agent.runtimes import KILLED, SETTLED_SECONDS, RuntimeLate, RuntimeSilent, RuntimeStats
+from krm.agent.cgroupfs.places import is_id
+from krm.agent.runtime.runtimes import KILLED, SETTLED_SECONDS, RuntimeLate, RuntimeSilent, RuntimeStats
+from krm.agent.runtime.unix_socket import UnixSocket, connect
 from krm.agent.seen import Named
-from krm.agent.unix_socket import UnixSocket, connect
 from krm.model import times
 from krm.model.kills import DOCKER, Evidence
 from krm.model.reading import mapping, rows, text, texts

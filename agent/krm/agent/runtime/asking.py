@@ -11,8 +11,8 @@ import threading
 import time
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from krm.agent.runtime_door import open_runtime
-from krm.agent.runtimes import NOT_ASKED, Runtime, RuntimeSilent, RuntimeStats
+from krm.agent.runtime.runtime_door import open_runtime
+from krm.agent.runtime.runtimes import NOT_ASKED, Runtime, RuntimeSilent, RuntimeStats
 from krm.agent.seen import Missing, Named
 from krm.model.kills import Evidence
 

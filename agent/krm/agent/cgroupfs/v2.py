@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from krm.agent.parsing import IDLE, devices_v2, keyed, limit, pressure, quota, single
-from krm.agent.v1 import Row
+from krm.agent.cgroupfs.parsing import IDLE, devices_v2, keyed, limit, pressure, quota, single
+from krm.agent.cgroupfs.v1 import Row
 
 # PSI, of trees of version 2 and of the one beside version 1's.
 PRESSURE: Tuple[Row, ...] = tuple(Row("", f"{what}.pressure", pressure(what)) for what in ("cpu", "memory", "io"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Dict, Optional, Tuple
 
-from krm.agent import v1, v2
+from krm.agent.cgroupfs import v1, v2
+from krm.agent.cgroupfs.hierarchy import HYBRID, V1, V2, Hierarchy, Unreadable
+from krm.agent.cgroupfs.parsing import Parsed, working_set
+from krm.agent.cgroupfs.v1 import Row
 from krm.agent.figures import FIGURES, LIMIT, Figures, Value
-from krm.agent.hierarchy import HYBRID, V1, V2, Hierarchy, Unreadable
-from krm.agent.parsing import Parsed, working_set
 from krm.agent.seen import CONTAINER, Cgroup, Place
-from krm.agent.v1 import Row
 
 _MOST_KEPT = 8192  # bytes of a file that are remembered; memory.stat has 2 KB, io.stat 150 B a device
 # What each living cgroup but the root has.

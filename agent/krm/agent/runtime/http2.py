@@ -16,7 +16,7 @@ import socket
 import struct
 from typing import Iterator, Tuple
 
-from krm.agent.unix_socket import UnixSocket
+from krm.agent.runtime.unix_socket import UnixSocket
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import List, Mapping, NamedTuple, Optional
 
-from krm.agent.runtimes import RuntimeStats
+from krm.agent.runtime.runtimes import RuntimeStats
 from krm.agent.seen import Cgroup, Difference
 
 CPU, RATE = "cpu_usage_ns", "cpu_usage_rate"  # the rate: ns a second

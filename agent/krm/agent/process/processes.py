@@ -13,13 +13,13 @@ import os
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Set, Tuple
 
-from krm.agent import procfs as files
-from krm.agent.belonging import Belonging, Belongs, own_cgroup
-from krm.agent.hierarchy import Hierarchy
-from krm.agent.masking import MOST_COMMAND, command_line
-from krm.agent.procfs import Stat, Status
+from krm.agent.cgroupfs.hierarchy import Hierarchy
+from krm.agent.process import procfs as files
+from krm.agent.process.belonging import Belonging, Belongs, own_cgroup
+from krm.agent.process.masking import MOST_COMMAND, command_line
+from krm.agent.process.procfs import Stat, Status
+from krm.agent.process.sharing import marks
 from krm.agent.seen import Missing, Named, Place, Process
-from krm.agent.sharing import marks
 
 MOST_PROCESSES = 65_536
 YOUNG = 30.0  # seconds since its start in which a process may still be moved by who started it

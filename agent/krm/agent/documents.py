@@ -144,10 +144,11 @@ def processes_document(seen: Seen) -> Document:
     if len(found) > MAX_PROCESSES:
         found = sorted(found, key=lambda one: (one.container_id == "", -one.rss))
     kept = _at_most(MAX_PROCESSES, found, "processes", missing)
+    known: Dict[Tuple[str, str, str], Document] = {}
     return {
         **_head(seen, seen.time if seen.processes_at is None else seen.processes_at),
         "booted": seen.booted,
-        "processes": [_process(one, every) for one in kept],
+        "processes": [_process(one, every, known) for one in kept],
         "missing": _missing(missing),
     }
 
@@ -193,30 +194,42 @@ def _overhead(overhead: PodOverhead, every: Listed) -> Document:
     return {**overhead._asdict(), "namespace": owner.namespace, "pod": owner.pod}
 
 
-def _process(process: Process, every: Listed) -> Document:
+def _process(process: Process, every: Listed, known: Dict[Tuple[str, str, str], Document]) -> Document:
+    """`known`: whose the processes of a cgroup are. It is the same for all of them, and most of the row."""
     row: Document = {
         "pid": process.pid, "started_ticks": process.started_ticks, "ppid": process.ppid,
         "name": plain(process.name), "state": process.state, "threads": process.threads, "rss": process.rss,
         "cpu_ns": process.cpu_ns, "started": process.started,
     }  # fmt: skip
-    for name in ("pid_inside", "uid"):
-        if getattr(process, name) is not None:
-            row[name] = getattr(process, name)
+    if process.pid_inside is not None:
+        row["pid_inside"] = process.pid_inside
+    if process.uid is not None:
+        row["uid"] = process.uid
     if process.pid_depth != 1:
         row["pid_depth"] = process.pid_depth
     if process.is_pause:
         row["is_pause"] = True
     if process.is_init:
         row["is_init"] = True
-    told: Tuple[Tuple[str, str], ...] = (
-        ("cgroup", process.cgroup), ("container_id", process.container_id), ("pod_uid", process.pod_uid),
-        ("shares_pids_with", process.shares_pids_with), ("command", process.command),
-    )  # fmt: skip
-    if process.container_id or process.pod_uid:
-        owner = every.owner(process.container_id, process.pod_uid)
-        told += (("namespace", owner.namespace), ("pod", owner.pod), ("container", owner.container))
-    row.update((name, plain(text)) for name, text in told if text)
+    if process.shares_pids_with:
+        row["shares_pids_with"] = plain(process.shares_pids_with)
+    if process.command:
+        row["command"] = plain(process.command)
+    where = process.cgroup, process.container_id, process.pod_uid
+    whose = known.get(where)
+    if whose is None:
+        whose = known[where] = _whose(every, *where)
+    row.update(whose)
     return row
+
+
+def _whose(every: Listed, cgroup: str, container_id: str, pod_uid: str) -> Document:
+    owner = every.owner(container_id, pod_uid) if container_id or pod_uid else _NOBODY
+    told = (
+        ("cgroup", cgroup), ("container_id", container_id), ("pod_uid", pod_uid),
+        ("namespace", owner.namespace), ("pod", owner.pod), ("container", owner.container),
+    )  # fmt: skip
+    return {name: plain(text) for name, text in told if text}
 
 
 def _kill(kill: Kill) -> Document:
@@ -234,4 +247,6 @@ def _missing(missing: Iterable[Missing]) -> List[Document]:
 
 def plain(text: str) -> str:
     """Bounded, with what no reader could keep or show written out."""
+    if text.isprintable() and len(text) <= MAX_TEXT:
+        return text
     return printable(text if len(text) <= MAX_TEXT else text[:MAX_TEXT])

@@ -6,6 +6,7 @@ from typing import List, Optional
 
 from krm.collector.facts import PodFacts, pod_facts
 from krm.collector.ledgers import Ledgers
+from krm.collector.processes import LONGEST_WINDOW, STANDS_STILL
 from krm.collector.sources.agent_seen import KillPage
 from krm.model.kills import CGROUP, CONTAINER_LIMIT, KERNEL_LOG, KUBELET, STATUS, Kill
 from krm.model.measures import Sample, Subject
@@ -91,6 +92,16 @@ def test_agent_kubelet_and_status_are_one_event_in_any_order() -> None:
         assert (kill.namespace, kill.pod, kill.container, kill.process) == ("shop", "web-0", "web", "worker")
         assert kill.container_ended is True
         assert kill.at == AT
+
+
+def test_an_agent_whose_turns_hang_is_silent() -> None:
+    ledgers = Ledgers()
+    for seconds in range(0, 320, 4):
+        ledgers.agent("n1", page(KILL), NOW + seconds)
+        ledgers.turn(STANDING, 9.0, NOW + seconds)
+        found = unpack_kills("n1", ledgers.packed["n1"])
+        assert found.state == (READ if seconds <= LONGEST_WINDOW else SILENT)
+    assert (found.why, len(found.kills)) == (STANDS_STILL, 1)
 
 
 def test_without_an_agent_a_kill_says_who_saw_it() -> None:

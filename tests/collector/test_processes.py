@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, List
 
 import pytest
-from krm.collector.processes import NodesProcesses
+from krm.collector.processes import LONGEST_WINDOW, STANDS_STILL, NodesProcesses
 from krm.collector.sources.agent_seen import ProcessPage
 from krm.store.latest_seen import NO_AGENT, READ, SILENT, NodeProcesses, Running, unpack_processes
 
@@ -81,6 +81,18 @@ def test_a_node_is_read_until_its_answer_is_too_old_and_says_why_it_is_none() ->
     assert nodes.known == 0
     nodes.turn({}, 21.0, NOW + 22)
     assert nodes.packed == {}
+
+
+def test_an_agent_that_answers_and_reads_no_more_is_silent() -> None:
+    """Its turns hang, and its door does not."""
+    nodes = NodesProcesses()
+    for seconds in range(0, 320, 10):
+        nodes.take("n1", page(NOW, process(1)), NOW + seconds)
+        found = told(nodes, NOW + seconds)
+        assert (found.state, nodes.known) == ((READ, 1) if seconds <= LONGEST_WINDOW else (SILENT, 0))
+    assert (found.why, found.processes) == (STANDS_STILL, ())
+    nodes.take("n1", page(NOW + 320, process(1)), NOW + 320)
+    assert told(nodes, NOW + 320).state == READ
 
 
 def test_where_there_is_no_room_for_all_the_containers_largest_stay(monkeypatch: pytest.MonkeyPatch) -> None:

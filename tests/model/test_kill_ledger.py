@@ -166,6 +166,27 @@ def test_an_agents_kills_are_each_one_and_its_newest_word_holds() -> None:
     assert more.tell(known, NOW).kills == ledger.kills
 
 
+@pytest.mark.parametrize("first", [[log(NOW - 50, 7), counter(NOW - 45)], [counter(NOW - 45)]])
+@pytest.mark.parametrize("again", [[ended(CRI, NOW - 49, after=NOW - 900)], [log(NOW - 50, 7)]])
+def test_an_agent_that_begins_anew_tells_of_no_other_kill(
+    first: Sequence[Evidence], again: Sequence[Evidence]
+) -> None:
+    """It lost what its counters said. The runtime still knows the container that ended, and the log the process."""
+    before = (Moment(NOW - 60, 1, 2, 0.5, 3, None),)
+    ledger = Ledger().tell(Ledger().add([one._replace(before=before) for one in first], NOW).kills, NOW)
+    ledger = ledger.add([ended(STATUS, NOW - 48)], NOW)
+    (kill,) = ledger.kills
+    restarted = ledger.tell([], NOW).tell(Ledger().add(again, NOW).kills, NOW)
+    (same,) = restarted.kills
+    assert (same.id, same.container_id, same.container_ended) == (kill.id, A, True)
+    assert same.before == before
+    # Another one of its is another kill; and of a page that was cut nothing is known of what it lacks.
+    (more,) = Ledger().add([log(NOW - 30, 8)], NOW).kills
+    assert len(restarted.tell([*Ledger().add(again, NOW).kills, more], NOW).kills) == 2
+    close = Ledger().add([log(NOW - 49, 8)], NOW).kills
+    assert len(Ledger().tell(Ledger().add(first, NOW).kills, NOW).tell(close, NOW, whole=False).kills) == 2
+
+
 def test_an_id_stays_whoever_tells_of_the_kill_later() -> None:
     ledger = Ledger()
     for told in (ended(STATUS, NOW - 49), counter(NOW - 45), log(NOW - 50, 7)):

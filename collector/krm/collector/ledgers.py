@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from krm.collector.facts import PodFacts
-from krm.collector.processes import Standing
+from krm.collector.processes import LONGEST_WINDOW, STANDS_STILL, Standing
 from krm.collector.sources.agent_seen import KillPage, Missing
 from krm.model.kill_ledger import MOST, Ledger
 from krm.model.kills import KUBELET, STATUS, Evidence
 from krm.model.measures import Sample
-from krm.store.latest_seen import GONE, NO_AGENT, READ, SILENT, NodeKills, pack_kills
+from krm.store.latest_seen import GONE, MAX_KILLS, NO_AGENT, READ, SILENT, NodeKills, pack_kills
 
 OOM_KILLS = "oom/kills"
 FORGET_EVERY = 60.0  # seconds between two looks for what is too old
@@ -36,6 +36,18 @@ class _Counts(NamedTuple):
     of: Mapping[_Named, _Count]
 
 
+class _Heard(NamedTuple):
+    """An agent's newest answer."""
+
+    at: float  # Unix seconds, own clock
+    missing: Missing  # what it cannot see
+    turn: float  # that it told of, by the node's clock
+    moved: float  # own clock: when that turn was told first
+
+
+_NEVER = _Heard(0.0, (), 0.0, 0.0)
+
+
 class Ledgers:
     """Of the whole cluster."""
 
@@ -43,7 +55,7 @@ class Ledgers:
         self.packed: Dict[str, bytes] = {}  # node -> for Redis
         self._ledgers: Dict[str, Ledger] = {}
         self._counts: Dict[str, _Counts] = {}
-        self._heard: Dict[str, Tuple[float, Missing]] = {}  # when an agent told of its kills last
+        self._heard: Dict[str, _Heard] = {}
         self._told: Dict[str, Tuple[Standing, Missing, Ledger]] = {}  # of what is packed
         self._forgot = 0.0
 
@@ -52,9 +64,11 @@ class Ledgers:
         self._ledgers[node] = ledger
 
     def agent(self, node: str, page: KillPage, now: float) -> None:
-        """An agent's ledger, as it is now."""
-        self._heard[node] = (now, page.missing)
-        ledger = self._of(node).tell(page.kills, now)
+        """An agent's ledger, as it is now. One whose turns stand still may answer all the same: that is no news."""
+        former = self._heard.get(node)
+        moved = now if former is None or former.turn != page.at else former.moved
+        self._heard[node] = _Heard(now, page.missing, page.at, moved)
+        ledger = self._of(node).tell(page.kills, now, whole=len(page.kills) < MAX_KILLS)
         self._ledgers[node] = ledger if page.since is None else ledger.seen_by_agent(page.since, page.at)
 
     def counters(self, node: str, samples: Iterable[Sample], now: float) -> None:
@@ -105,10 +119,12 @@ class Ledgers:
             if node in gone and not ledger.kills:
                 self._ledgers.pop(node, None)
                 continue
-            heard, missing = self._heard.get(node, (0.0, ()))
-            is_told = state not in (NO_AGENT, GONE) and abs(now - heard) <= lasts
+            heard = self._heard.get(node, _NEVER)
+            is_told = state not in (NO_AGENT, GONE) and abs(now - heard.at) <= lasts
+            if is_told and abs(now - heard.moved) > LONGEST_WINDOW:
+                is_told, state, why = False, SILENT, STANDS_STILL
             standing = (READ, "") if is_told else (SILENT, why) if state == READ else (state, why)
-            one = told[node] = (standing, missing if is_told else (), ledger)
+            one = told[node] = (standing, heard.missing if is_told else (), ledger)
             former = self._told.get(node)
             # A ledger to which nothing was added is the same object.
             same = former is not None and former[:2] == one[:2] and former[2] is ledger

@@ -11,6 +11,8 @@ from krm.store.latest_seen import NO_AGENT, READ, SILENT, NodeProcesses, Running
 MOST_BYTES, MOST_OF_NODE = 128 * 1024 * 1024, 1024 * 1024
 # Above it a rate says nothing of now: between the two readings the agent was away.
 LONGEST_WINDOW = 300.0  # seconds
+# An agent whose turns hang still answers, with what it saw last: after LONGEST_WINDOW that is no answer.
+STANDS_STILL = "its agent answers, but has read nothing new for five minutes: is it stuck?"
 
 Standing = Tuple[str, str]  # state of a node's agent, and why it was not read
 _Identity = Tuple[int, int]
@@ -19,6 +21,7 @@ _Identity = Tuple[int, int]
 class _Answer(NamedTuple):
     heard: float  # Unix seconds, own clock
     page: ProcessPage
+    moved: float  # own clock: when that reading was told first
 
 
 class NodesProcesses:
@@ -32,7 +35,7 @@ class NodesProcesses:
     @property
     def known(self) -> int:
         """Of how many nodes."""
-        return len(self._answers)
+        return sum(answer is not None for _, answer, _ in self._told.values())
 
     def take(self, node: str, page: ProcessPage, now: float) -> None:
         """An answer. `now`: Unix seconds."""
@@ -41,7 +44,7 @@ class NodesProcesses:
             # The agent reads less often than it is asked: the same reading, or one that came late.
             self._answers[node] = former._replace(heard=now)
             return
-        self._answers[node] = _Answer(now, page if former is None else _rated(former.page, page))
+        self._answers[node] = _Answer(now, page if former is None else _rated(former.page, page), now)
 
     def turn(self, standings: Mapping[str, Standing], lasts: float, now: float) -> None:
         """`standings`: of each node that there is. An answer counts for `lasts` seconds."""
@@ -55,6 +58,8 @@ class NodesProcesses:
             if answer is not None and (state == NO_AGENT or abs(now - answer.heard) > lasts):
                 del self._answers[node]
                 answer = None
+            elif answer is not None and abs(now - answer.moved) > LONGEST_WINDOW:
+                answer, state, why = None, SILENT, STANDS_STILL
             # Between two answers a failure is none yet: what was told last still counts.
             standing = (READ, "") if answer is not None else (SILENT, why) if state == READ else (state, why)
             told[node] = (standing, answer, room)

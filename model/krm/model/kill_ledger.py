@@ -39,7 +39,8 @@ class Mark(NamedTuple):
     """One kill as one witness has it."""
 
     key: str
-    rank: Tuple[int, int]  # place in _RANKS; of counters also whose: 0 a container's, 1 a pod's, 2 the node's
+    # Place in _RANKS; of counters also whose: 0 a container's, 1 a pod's, 2 the node's; of agents 1 = a former one.
+    rank: Tuple[int, int]
     said: Evidence  # of one kill
     witnesses: Tuple[str, ...]
 
@@ -63,9 +64,21 @@ class Ledger(NamedTuple):
         refused = sum(one.kills - MOST for one in told if one.kills > MOST)
         return _with(self, [mark for one in told for mark in _marks(one)], refused, now)
 
-    def tell(self, kills: Iterable[Kill], now: float) -> Ledger:
-        """With the kills of an agent's ledger, of which each is one; its newest word of a kill holds."""
-        return _with(self, [_mark_of(kill) for kill in kills], 0, now)
+    def tell(self, kills: Iterable[Kill], now: float, whole: bool = True) -> Ledger:
+        """With the kills of an agent's ledger, of which each is one; its newest word of a kill holds.
+
+        `whole`: these are all that it knows. Then what was told before and is not told now is the word of the
+        agent before it, of a kill that this one may tell of by another name: a runtime remembers it, and a log.
+        """
+        marks = [_mark_of(kill) for kill in kills]
+        own, former = {mark.key for mark in marks}, (0, 1)
+        if not whole or all(mark.rank != (0, 0) or key in own for key, mark in self.marks.items()):
+            return _with(self, marks, 0, now)
+        kept = {
+            key: mark._replace(rank=former) if mark.rank == (0, 0) and key not in own else mark
+            for key, mark in self.marks.items()
+        }
+        return _with(self._replace(marks=kept), marks, 0, now, changed=True)
 
     def seen_by_agent(self, since: float, until: float) -> Ledger:
         """Without what only a container's end tells of, where an agent that missed no kill from `since` to `until`
@@ -102,15 +115,14 @@ def _mark_of(kill: Kill) -> Mark:
     return Mark(kill.id, (0, 0), said, kill.witnesses)
 
 
-def _with(ledger: Ledger, marks: Sequence[Mark], refused: int, now: float) -> Ledger:
+def _with(ledger: Ledger, marks: Sequence[Mark], refused: int, now: float, changed: bool = False) -> Ledger:
     floor = max(ledger.floor, now - KEEP)
     kept = {key: mark for key, mark in ledger.marks.items() if mark.said.at > floor}
     for mark in marks:
         if floor < mark.said.at <= now + AHEAD:
-            # An agent has worked it out anew; another witness says the same again, more or less of it.
-            known = None if mark.said.witness == _AGENT else kept.get(mark.key)
-            kept[mark.key] = mark if known is None else _fuller(known, mark)
-    if kept == ledger.marks:
+            known = kept.get(mark.key)
+            kept[mark.key] = mark if known is None else _renewed(known, mark)
+    if kept == ledger.marks and not changed:
         return ledger
     return _worked_out(ledger, kept, refused, floor)
 
@@ -126,6 +138,15 @@ def _worked_out(ledger: Ledger, kept: Mapping[str, Mark], refused: int, floor: f
     named = frozenset(kill.id for kill in kills)
     dropped = ledger.dropped + len(surplus) + refused
     return Ledger(kills, dropped, kept, named, floor, ledger.watched, ledger.watched_until)
+
+
+def _renewed(known: Mark, mark: Mark) -> Mark:
+    """An agent has worked it out anew, and if it began anew has lost the minute before; another witness says the
+    same again, more or less of it."""
+    if mark.said.witness != _AGENT:
+        return _fuller(known, mark)
+    before = max(mark.said.before, known.said.before, key=len)
+    return mark._replace(said=mark.said._replace(before=before))
 
 
 def _fuller(known: Mark, mark: Mark) -> Mark:

@@ -12,7 +12,7 @@ from krm.agent.cgroupfs.places import place_of
 from krm.agent.oom import killing
 from krm.agent.oom.killing import Kills, Looked
 from krm.agent.seen import CONTAINER, OTHER, Cgroup, Missing, Named, Place, Process
-from krm.model.kills import CGROUP, CRI, KERNEL_LOG, Evidence, Kill
+from krm.model.kills import ANCESTOR_LIMIT, CGROUP, CONTAINER_LIMIT, CRI, KERNEL_LOG, Evidence, Kill
 
 A = "a" * 64
 UID = "5f0c5e9c-6c8e-4a57-9d0e-2f6f6f3c1a11"
@@ -66,6 +66,21 @@ def test_three_counts_and_a_line_are_one_kill_with_names_and_the_minute_before(
     (kill,), _ = kills.turn(looked(NOW + 30, 4, ended=[ended]))
     assert (kill.id, kill.witnesses, kill.container_ended) == ("n1/b.1", (KERNEL_LOG, CGROUP, CRI), True)
     assert [moment.at for moment in kill.before] == [NOW, NOW + 10]
+
+
+def test_a_cgroup_that_a_container_names_after_another_has_its_own_kills(
+    kills: Kills, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, victim = "22222222-2222-2222-2222-222222222222", "b" * 64
+    place = place_of(f"/kubepods/pod{other}/{victim}")
+    line = logged(NOW + 14, container_id=victim, pod_uid=UID, cgroup=f"{PATH}/{victim}", limited=PATH)
+    monkeypatch.setattr(Log, "told", [line._replace(scope=ANCESTOR_LIMIT)])
+    both = looked(NOW, 3).cgroups[0], Cgroup(place, NOW, None, {"oom_kills": 0, "pids": 2})
+    kills.turn(looked(NOW, 3, cgroups=both))
+    both = looked(NOW + 20, 4).cgroups[0], both[1]
+    (kill,), _ = kills.turn(looked(NOW + 20, 4, cgroups=both))
+    assert (kill.container_id, kill.pod_uid, kill.pod, kill.scope) == (A, UID, "web-0", CONTAINER_LIMIT)
+    assert kill.witnesses == (KERNEL_LOG, CGROUP)
 
 
 def test_a_childs_kill_leaves_its_container_running(kills: Kills, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ from krm.agent.figures import Figures
 from krm.agent.oom.before import Before
 from krm.agent.oom.kmsg import NOT_ASKED, KernelLog
 from krm.agent.oom.witnesses import Counters
-from krm.agent.seen import Cgroup, Missing, Named, Process
+from krm.agent.seen import CONTAINER, Cgroup, Missing, Named, Process
 from krm.model.kill_ledger import SLACK, Ledger
-from krm.model.kills import CGROUP, KERNEL_LOG, Evidence, Kill
+from krm.model.kills import CGROUP, CONTAINER_LIMIT, KERNEL_LOG, Evidence, Kill
 
 _RECENT = 120.0  # seconds: longer than two turns
 
@@ -47,7 +47,7 @@ class Kills:
         missing = [NOT_ASKED]
         if self._log is not None:
             logged, missing = self._log.turn(looked.now, looked.clock)
-            told += _placed(logged, looked.processes)
+            told += _unclaimed(_placed(logged, looked.processes), looked.cgroups)
             if not missing:
                 told = self._not_twice(told, looked)
         told += looked.ended
@@ -114,6 +114,27 @@ def _placed(logged: List[Evidence], processes: Sequence[Process]) -> List[Eviden
         process = None if told.cgroup or told.pid is None else known.get((told.pid, told.process))
         if process is not None:
             told = told._replace(cgroup=process.cgroup, container_id=process.container_id, pod_uid=process.pod_uid)
+        found.append(told)
+    return found
+
+
+def _unclaimed(logged: List[Evidence], cgroups: Sequence[Cgroup]) -> List[Evidence]:
+    """Of a kill in a cgroup that bears the id of another container's, whose it is: the container's that it lies in,
+    as the walk has it, and so the counters."""
+    if not any(told.container_id for told in logged):
+        return logged
+    places = {one.place.path: one.place for one in cgroups if one.place.level == CONTAINER}
+    paths = {place.container_id: path for path, place in places.items()}
+    found: List[Evidence] = []
+    for told in logged:
+        path = paths.get(told.container_id)
+        if path is not None and not f"{told.cgroup}/".startswith(f"{path}/"):
+            names = told.cgroup.split("/")
+            above = ("/".join(names[:length]) for length in range(len(names), 1, -1))
+            around = next((places[one] for one in above if one in places), None)
+            if around is not None:
+                scope = CONTAINER_LIMIT if told.limited == around.path else told.scope
+                told = told._replace(container_id=around.container_id, pod_uid=around.pod_uid, scope=scope)
         found.append(told)
     return found
 

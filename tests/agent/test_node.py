@@ -103,6 +103,15 @@ def test_the_cpu_of_a_node_has_no_full_pressure(tmp_path: Path) -> None:
     assert "cpu_stalled_us" not in node(tmp_path, PROC).figures
 
 
+def test_what_lies_over_a_disk_and_parts_of_it_do_not_count_again(tmp_path: Path) -> None:
+    """A file system on LVM: each byte is one of the disk's, of its partition's and of the volume's."""
+    row = "{} 0 {} 3 0 10 0 5 0 20 0 0 0 0\n"
+    names = ("sda", "sda1", "nvme0n1", "nvme0n1p2", "dm-0", "dm-1", "md0", "loop0", "zram0", "xvda1", "sr0")
+    found = node(tmp_path, {**PROC, "diskstats": "".join(row.format(8, name) for name in names)})
+    figures = [found.figures[name] for name in ("io_reads", "io_read_bytes", "io_writes", "io_written_bytes")]
+    assert figures == [9, 3 * 10 * 512, 15, 3 * 20 * 512], "of sda, nvme0n1, and a disk that is called xvda1"
+
+
 def test_without_psi_that_is_said(tmp_path: Path) -> None:
     proc = {name: content for name, content in PROC.items() if not name.startswith("pressure")}
     (tmp_path / "cgroup").mkdir()

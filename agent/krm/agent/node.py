@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Container, Dict, List, NamedTuple, Optional, Tuple
 
 from krm.agent.cgroupfs.hierarchy import V2, Hierarchy, Unreadable
 from krm.agent.cgroupfs.parsing import count, keyed, pressure, working_set
@@ -22,6 +22,8 @@ _NS = 1_000_000_000
 _NO_PSUTIL = Missing(
     "node figures", "memory, swap, disks and boot time of the node need psutil: pip install 'krm[agent]'"
 )
+# Devices over others, in memory, and of media that come and go.
+_OVER_DISKS = ("dm-", "md", "loop", "ram", "zram", "bcache", "drbd", "sr", "fd")
 # At the level of the node the kernel has no `full` for CPU and writes 0.
 _PRESSURE = (
     ("cpu", pressure("cpu", full=False)),
@@ -131,10 +133,20 @@ def _of_swap(psutil: Any, into: Dict[str, Value]) -> None:
 
 
 def _of_disks(psutil: Any, into: Dict[str, Value]) -> None:
-    disks = psutil.disk_io_counters(nowrap=False)
-    if disks is not None:
-        into["io_read_bytes"], into["io_written_bytes"] = int(disks.read_bytes), int(disks.write_bytes)
-        into["io_reads"], into["io_writes"] = int(disks.read_count), int(disks.write_count)
+    """Of disks alone: what a device lays over them (LVM, RAID, encryption) is in theirs a second time."""
+    told = psutil.disk_io_counters(perdisk=True, nowrap=False)
+    disks = [one for name, one in told.items() if not name.startswith(_OVER_DISKS) and not _is_part(name, told)]
+    if disks:
+        into["io_read_bytes"] = sum(int(one.read_bytes) for one in disks)
+        into["io_written_bytes"] = sum(int(one.write_bytes) for one in disks)
+        into["io_reads"] = sum(int(one.read_count) for one in disks)
+        into["io_writes"] = sum(int(one.write_count) for one in disks)
+
+
+def _is_part(name: str, names: Container[str]) -> bool:
+    """Whether it is a partition of another: sda1, nvme0n1p1."""
+    disk = name.rstrip("0123456789")
+    return disk != name and (disk in names or (disk.endswith("p") and disk[:-1] in names))
 
 
 def _of_cpu(psutil: Any, into: Dict[str, Value]) -> None:

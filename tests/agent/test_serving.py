@@ -48,9 +48,9 @@ class Door(NamedTuple):
         finally:
             connection.close()
 
-    def plain(self) -> socket.socket:
+    def plain(self, of: str = "127.0.0.1") -> socket.socket:
         at = urlsplit(self.server.address)
-        return socket.create_connection((at.hostname, at.port), timeout=10)
+        return socket.create_connection((at.hostname, at.port), timeout=10, source_address=(of, 0))
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_a_silent_peer_holds_up_nobody(door: Door) -> None:
 
 
 def test_no_more_connections_than_it_may_have(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    silent = [door.plain() for _ in range(serving.AT_ONCE)]
+    silent = [door.plain(of) for of in ("127.0.0.2", "127.0.0.3") for _ in range(serving.OF_ONE)]
     assert wait_for(lambda: len(door.server._server.until) == serving.AT_ONCE)
     one_more = door.plain()
     assert one_more.recv(1) == b""  # closed at once
@@ -192,6 +192,16 @@ def test_no_more_connections_than_it_may_have(door: Door, monkeypatch: pytest.Mo
         one.close()
     assert wait_for(lambda: not door.server._server.until)
     assert door.ask("/v1/node")[0].status == 200
+
+
+def test_one_who_only_opens_connections_keeps_nobody_else_out(door: Door) -> None:
+    silent = [door.plain("127.0.0.2") for _ in range(serving.OF_ONE)]
+    assert wait_for(lambda: len(door.server._server.until) == serving.OF_ONE)
+    assert door.plain("127.0.0.2").recv(1) == b""
+    assert door.ask("/v1/node")[0].status == 200
+    for one in silent:
+        one.close()
+    assert wait_for(lambda: not door.server._server.until)
 
 
 def test_a_request_that_comes_byte_by_byte_is_cut(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 from krm.agent.access import Changing, Files, certificate, is_loopback, refused, secret
 
-AT_ONCE = 16  # connections: the collector has one, Prometheus one
+AT_ONCE = 16  # connections: the collector has three, Prometheus one
+OF_ONE = 8  # of them, of one address: a pod that only opens them keeps nobody else out
 SLOWEST = 10.0  # seconds that a peer may rest within a request, and its handshake takes
 IDLE = 60.0  # seconds that a connection may wait for its next request: collectors ask each few seconds
 HEAD_BYTES = 8 * 1024  # of a request's line and headers
@@ -92,7 +93,8 @@ class _Listening(ThreadingHTTPServer):
     def __init__(self, where: Tuple[str, int], handler: Any, context: Optional[Changing]) -> None:
         self.address_family = socket.AF_INET6 if ":" in where[0] else socket.AF_INET
         self._context = context
-        self._room = threading.BoundedSemaphore(AT_ONCE)
+        self._lock = threading.Lock()
+        self._held: Dict[str, int] = {}  # address -> connections
         self.until: Dict[Any, float] = {}  # connection -> monotonic moment at which it is cut
         super().__init__(where, handler)
 
@@ -111,7 +113,12 @@ class _Listening(ThreadingHTTPServer):
         return self._context.now().wrap_socket(plain, server_side=True, do_handshake_on_connect=False), peer
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._room.acquire(blocking=False):
+        with self._lock:
+            held = self._held.get(client_address[0], 0)
+            room = held < OF_ONE and sum(self._held.values()) < AT_ONCE
+            if room:
+                self._held[client_address[0]] = held + 1
+        if not room:
             self.shutdown_request(request)
             return
         self.until[request] = time.monotonic() + SLOWEST
@@ -122,7 +129,10 @@ class _Listening(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             self.until.pop(request, None)
-            self._room.release()
+            with self._lock:
+                left = self._held.pop(client_address[0]) - 1
+                if left:
+                    self._held[client_address[0]] = left
 
     def service_actions(self) -> None:
         """Twice a second: who is slower than a whole request may be is cut, byte by byte as he may come."""

@@ -70,6 +70,11 @@ def test_processes_are_counted_where_they_were_read() -> None:
     assert labelled(read(exposition(seen()))["container_processes"], name=ID).value == 1
     assert labelled(read(exposition(seen()))["krm_processes"], of="host").value == 1
     assert "container_processes" not in read(exposition(seen(processes_at=None)))
+    # One of the pod's own is not the host's; a container of which none was seen yet has not 0.
+    found = read(exposition(seen(processes=(process(1), process(3, pod_uid=UID)))))
+    assert labelled(found["krm_processes"], of="host").value == 1
+    assert labelled(found["krm_processes"], of="containers").value == 1
+    assert not [one for one in found.get("container_processes", []) if one.labels["name"] == ID]
 
 
 def test_hostile_names_are_escaped_and_no_series_is_there_twice() -> None:

@@ -99,7 +99,10 @@ def test_nodes_are_named_to_those_alone_who_may_list_them(served: Served) -> Non
         assert "agents tell of 1 of 4 nodes" in found["reasons"]
         written = json.dumps({name: value for name, value in found.items() if name != "rows"})
         assert not any(name in written for name in ("n1", "n2", "w1", "lab"))
-        assert ask(server, "shop", path, namespace="shop", node="w1")[1]["nodes"] is None
+        assert {one["why"] for one in found["unseen"]} == {"why is told to who may list nodes"}
+        of_node = ask(server, "shop", path, namespace="shop", node="w1")[1]
+        assert (of_node["nodes"], of_node["rows"]) == (None, [])
+        assert any("told to who may list nodes" in reason for reason in of_node["reasons"])
         assert ask(server, "shop", path, namespace="shop", node="nobody")[1]["nodes"] is None
         found = ask(server, "both", path, namespace="shop")[1]
         assert [gap["node"] for gap in found["gaps"]] == ["n2", "w1", "w2"]

@@ -78,7 +78,7 @@ _HELP: Dict[str, str] = {
     "container_start_time_seconds": "Unix seconds at which it was made.",
     "container_processes": "Processes in the container.",
     "node_boot_time_seconds": "Unix seconds at which the node booted.",
-    "krm_processes": "Processes on the node, by whether a container holds them.",
+    "krm_processes": "Processes on the node, by whether a container or pod holds them.",
     "krm_runtime_processes": "Processes of this part of the runtime.",
     "krm_runtime_cpu_seconds": "CPU time of those of them that run now.",
     "krm_runtime_resident_memory_bytes": "Memory that they hold.",
@@ -196,9 +196,12 @@ def _processes(families: _Families, seen: Seen, every: Listed) -> None:
     for sandbox in (False, True):
         for cgroup in every.sandboxes if sandbox else every.containers:
             count = counts.get(cgroup.place.container_id, 0)
+            if not count and cgroup.figures.get("pids") != 0:
+                continue  # it came after they were looked at, or they are hidden
             families.add("container_processes", _labels(cgroup, every, sandbox), count, at=_at(seen.processes_at))
-    families.add("krm_processes", 'of="host"', counts.get("", 0))
-    families.add("krm_processes", 'of="containers"', len(seen.processes) - counts.get("", 0))
+    inside = sum(1 for process in seen.processes if process.container_id or process.pod_uid)
+    families.add("krm_processes", 'of="host"', len(seen.processes) - inside)
+    families.add("krm_processes", 'of="containers"', inside)
 
 
 def _runtime(families: _Families, seen: Seen, every: Listed) -> None:

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from typing import Any, Callable, Dict, Generic, List, Optional, Tuple, TypeVar, Union
 
-from krm.client.seen import Asked, Kills, Processes, kills_of, processes_of
+from krm.client.seen import Asked, Kills, Processes, Unseen, kills_of, processes_of
 from krm.model.gojson import written
 from krm.model.kinds import Kind
 from krm.model.trust import LIVE
@@ -33,6 +33,8 @@ WITHIN = 20.0  # seconds for an answer
 # Seconds for which what was read is given again: however many ask, Redis is read once in them.
 HELD = 1.0
 HOST_LEFT_OUT = "kills of no pod are left out: they are for who may list nodes"
+NODE_NOT_TOLD = "whether the agent of that node answers is told to who may list nodes"
+WHY_NOT_TOLD = "why is told to who may list nodes"
 _NAMESPACE = Parameter("namespace", "Only this namespace; the caller needs no rights in others then.")
 _POD, _NODE = Parameter("pod", "Only this pod."), Parameter("node", "Only this node.")
 _STALE_OK = Parameter("stale_ok", "Answer although the collector is away.", BOOLEAN)
@@ -161,7 +163,10 @@ def narrowed(found: Seen, asked: Asked) -> Seen:
     covers = None if asked.node else found.nodes
     if covers is not None and not covers.whole:
         reasons.append(f"agents tell of {covers}")
-    unseen = tuple(replace(one, nodes=()) for one in found.unseen)
+    if asked.node:
+        reasons.append(NODE_NOT_TOLD)
+    # The sentences name cgroups and processes of others.
+    unseen = tuple(Unseen(what, WHY_NOT_TOLD, ()) for what in dict.fromkeys(one.what for one in found.unseen))
     if isinstance(found, Processes):
         return replace(found, reasons=tuple(reasons), nodes=covers, gaps=(), unseen=unseen)
     rows = tuple(kill for kill in found.rows if kill.namespace)

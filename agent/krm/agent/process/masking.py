@@ -20,6 +20,7 @@ _CUT = "..."
 _SECRET = (
     "password", "passwd", "passphrase", "passcode", "secret", "token", "apikey", "accesskey", "privatekey",
     "credential", "cookie", "sessionid", "connectionstring", "bearer", "basicauth", "fromliteral",
+    "presharedkey",
 )  # fmt: skip
 # Ends of a name's last part.
 _SECRET_ENDS = ("pass", "pwd", "key", "keys", "auth", "creds", "cred", "jwt", "psk", "dsn", "salt", "sig")
@@ -28,6 +29,17 @@ _SECRET_PARTS = frozenset((
 ))  # fmt: skip
 # A word that by itself says that a secret follows.
 _SAYS_SO = frozenset(("password", "passwd", "passphrase", "token", "bearer", "basic", "digest", "negotiate"))
+# Flags of any program whose value is user:secret, or UID:GID.
+_OF_USERS = frozenset(("--user", "--auth", "--creds", "--credentials", "--basic-auth", "--proxy-user"))
+# Where a secret has no flag: nothing after these words is shown.
+_REST = frozenset((
+    "htpasswd", "chpasswd", "kinit", "sqlplus", "wpa_passphrase", "change_password", "add_user", "alias",
+))  # fmt: skip
+# What a script writes into a program that reads a secret.
+_PIPED = re.compile(
+    r"\b(echo|printf)\b[^|]*\|(?=[^|]*(?:--password-stdin|--pass-stdin|--with-token|--stdin|passwd|sudo|base64))"
+)
+_HERE = re.compile(r"(<<<\s*)\S+")
 _OF_FILES = ("file", "path", "dir", "key", "cert", "store")
 _PLAIN = frozenset(("true", "false"))
 # Programs whose short flags take a secret, as a word of its own or joined to the flag.
@@ -36,6 +48,13 @@ _SHORT: Dict[str, Tuple[str, ...]] = {
     **dict.fromkeys(("mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlcheck", "mysqlshow"), _MYSQL),
     **dict.fromkeys(("mariadb", "mariadb-dump", "mariadb-admin", "xtrabackup", "mariabackup"), _MYSQL),
     **dict.fromkeys(("mongo", "mongosh", "mongodump", "mongorestore", "sshpass", "7z", "7za", "7zr"), _MYSQL),
+    **dict.fromkeys(
+        ("mysqlsh", "mycli", "cqlsh", "beeline", "az", "oc", "twine", "useradd", "unrar", "rdesktop"), _MYSQL
+    ),
+    **dict.fromkeys(("ctr", "lftp"), ("-u",)),
+    **dict.fromkeys(("http", "https"), ("-a",)),
+    **dict.fromkeys(("doctl", "k3s", "gitlab-runner"), ("-t", "-r")),
+    "xfreerdp": ("/p:",),
     **dict.fromkeys(("ldapsearch", "ldapadd", "ldapmodify", "ldapdelete", "ldapwhoami", "ldappasswd"), _LDAP),
     **dict.fromkeys(("docker", "podman", "nerdctl", "buildah", "skopeo", "helm", "crane", "oras"), _LOGIN),
     **dict.fromkeys(("zip", "unzip", "sqlcmd", "bcp", "ipmitool", "mosquitto_pub", "mosquitto_sub"), ("-P",)),
@@ -48,7 +67,11 @@ _SHORT: Dict[str, Tuple[str, ...]] = {
     "htpasswd": ("-b",),
 }
 _NAME = re.compile(r"[A-Za-z0-9_.\-]+")
-_ASSIGNS = re.compile(r"""["'\\]{0,4}\s*(=>|:=|=|:)\s*""")
+_ASSIGNS = re.compile(r"""["'\\]{0,4}\s*(=>|:=|=|:|\()\s*""")
+_NAMED = re.compile(
+    r"^(?:[A-Za-z0-9]+[-_])+(?:password|passwd|secret|access[-_]?key|token)$|^(?:\S*:_)?auth[-_]?token$|^preshared-key$",
+    re.IGNORECASE,
+)
 _HUMPS = re.compile(r"[-_.]+")
 _USER = re.compile(r"://[^\s]*@")
 _PAIR = re.compile(r"[^\s:@/=,'\"]+:(?!//)[^\s@]+@(?!sha256:)")  # me:secret@host; an image with its digest is none
@@ -81,9 +104,14 @@ class _Masker:
     def __init__(self) -> None:
         self._expects = False  # the next word is a secret
         self._short: Tuple[str, ...] = ()  # flags of the programs that were named so far
+        self._words = 0  # so far
+        self._of_user = False  # the next word is user:secret
+        self._identified = False  # IDENTIFIED was read, and BY is to come
+        self._rest = False  # nothing more is shown
 
     def argument(self, text: str) -> str:
         """One argument, which may be a whole script (`sh -c ...`)."""
+        text = _HERE.sub(rf"\1{HIDDEN}", _PIPED.sub(rf"\1 {HIDDEN} |", text))
         if self._expects:
             # A flag where a secret should be: it may be one, and what comes after it too.
             self._expects = text.startswith("-") and self._is_flag(text)
@@ -103,11 +131,20 @@ class _Masker:
 
     def _word(self, text: str, at: int) -> Tuple[str, int]:
         """The word that begins there as it is shown, and where the next one begins."""
+        if self._rest:
+            return HIDDEN, len(text)
         end = _word_end(text, at)
         word = text[at:end]
+        self._words += 1
         if self._expects:
             self._expects = word.startswith("-") and self._is_flag(word)
-            return HIDDEN, _value_end(text, at, False)
+            return HIDDEN, len(text) if word == "FOR" else _value_end(text, at, False)  # SET PASSWORD FOR
+        of_user, self._of_user = self._of_user, word in _OF_USERS
+        flag, _, value = word.partition("=")
+        if of_user and _has_secret(word):
+            return HIDDEN, _value_end(text, at, not text[:at].strip())
+        if flag in _OF_USERS and _has_secret(value):
+            return f"{flag}={HIDDEN}", end
         if _PRIVATE in word:
             return word[: word.index(_PRIVATE)] + HIDDEN, len(text)
         for name in _NAME.finditer(text, at, end):
@@ -117,7 +154,8 @@ class _Masker:
                     # An argument of its own, a connection string, or a header: all of the rest.
                     is_rest = not text[:at].strip() or ";" in text[at : name.start()]
                     is_rest = is_rest or (sign.group(1) == ":" and sign.group()[-1].isspace())
-                    value_end = _value_end(text, sign.end(), is_rest)
+                    # Of a call all that follows, too.
+                    value_end = len(text) if sign.group(1) == "(" else _value_end(text, sign.end(), is_rest)
                     if not _is_plain(name.group(), text[sign.end() : value_end]):
                         before = without_secrets(text[at : name.start()])
                         return before + text[name.start() : sign.end()] + HIDDEN, value_end
@@ -125,7 +163,9 @@ class _Masker:
             if word.startswith(flag) and word != flag and not word.startswith("--"):
                 return flag + HIDDEN, _value_end(text, at, False)
         self._expects = self._is_flag(word)
-        flags = _SHORT.get(word.strip("\"'`;|&()").rpartition("/")[2], ())
+        called = word.strip("\"'`;|&()").rpartition("/")[2]
+        self._rest = called in _REST
+        flags = _SHORT.get(called, ())
         self._short += tuple(flag for flag in flags if flag not in self._short)
         return without_secrets(word), end
 
@@ -133,7 +173,14 @@ class _Masker:
         """Whether that says that a secret is next."""
         if word in self._short:
             return True
+        if word[:1] == "-" and word[1:].isalpha() and f"-{word[-1]}" in self._short:  # -sSu
+            return True
+        if word.lower() == "by" and self._identified:
+            return True
+        self._identified = self._identified or word.lower() == "identified"
         bare = word.strip("\"'")
+        if self._words > 1 and _NAMED.search(bare):  # config set aws_secret_access_key X
+            return True
         name = bare.lstrip("-")
         if name.rstrip(":").lower() in _SAYS_SO:
             return True
@@ -183,6 +230,11 @@ def _is_plain(name: str, value: str) -> bool:
     """A switch, or where a secret lies: no secret."""
     value = value.strip("\"'")
     return value.lower() in _PLAIN or (value.startswith("/") and name.lower().endswith(_OF_FILES))
+
+
+def _has_secret(value: str) -> bool:
+    """Whether that is user:secret, and not UID:GID."""
+    return ":" in value and not value.replace(":", "").isdigit()
 
 
 def _word_end(text: str, at: int) -> int:

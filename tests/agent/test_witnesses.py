@@ -81,6 +81,22 @@ def test_version_1_adds_what_lies_below_a_container_and_asks_no_pod() -> None:
     assert short(found) == [("a", "5", 3, 100, 110, None)]
 
 
+def test_a_cgroup_below_a_container_that_is_removed_leaves_no_kills() -> None:
+    counters = Counters("n1")
+    counters.turn(V1, [container(100, 2), inside(100, 3)], {}, 101)
+    assert counters.turn(V1, [container(110, 2)], {}, 111) == []
+    assert short(counters.turn(V1, [container(120, 2), inside(120, 1)], {}, 121)) == [("a", "5", 1, 110, 120, None)]
+
+
+def test_a_container_that_becomes_a_node_or_is_none_any_more_has_no_kills_of_it() -> None:
+    """Its count is that of its own processes then."""
+    nested = Cgroup(Place(CONTAINER, f"{AT_POD}/{A}/{B}", pod_uid=UID, container_id=B, outer=A), 110, 1.0, {})
+    counters = Counters("n1")
+    own = container(100, 5, oom_kills_local=1)
+    for cgroups in ([own], [own, nested], [own], [own]):
+        assert counters.turn(V2, cgroups, {}, 101) == []
+
+
 def test_version_2_has_what_lies_below_counted_and_pods_know_of_containers_that_are_gone() -> None:
     counters = Counters("n1")
     counters.turn(V2, [pod(100, 0), container(100, 0), container(100, 0, B)], {"oom_kills": 7}, 101)

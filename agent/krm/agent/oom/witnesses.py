@@ -34,6 +34,10 @@ class _Count(NamedTuple):
     place: Optional[Place]  # None = the node
     started: Optional[float] = None
     pids: int = 0
+    # Of version 1: path -> kills of the cgroups below a container's. Each by itself: one that is removed takes its
+    # own along.
+    below: Mapping[str, int] = {}
+    local: bool = False  # without those below it. What began to be counted otherwise did not rise
 
 
 class Counters:
@@ -75,10 +79,14 @@ class Counters:
                 return None
             kills, after = count.kills, max(self._before, count.started or 0.0)
         else:
+            if known.local != count.local:
+                return None
             kills = count.kills - known.kills
             if kills < 0 and count.place is not None:
                 kills = count.kills  # of a cgroup that was made anew: it counts from 0 again
             after = known.at
+        if count.below:
+            kills = max(0, kills) + _rise_below({} if known is None else known.below, count.below)
         if kills <= 0:
             return None
         place = count.place
@@ -103,7 +111,7 @@ def _counts(version: str, cgroups: Sequence[Cgroup], node: Figures, now: float) 
         counts[_NODE] = _Count(total - sum(number or 0 for number in twice), now, None)
     if version == V2:
         return {**counts, **_of_version_2(found)}
-    inside: Dict[str, int] = {}
+    below: Dict[str, Dict[str, int]] = {}
     for cgroup in found:
         kills, place = _number(cgroup, "oom_kills"), cgroup.place
         if kills is None:
@@ -111,12 +119,18 @@ def _counts(version: str, cgroups: Sequence[Cgroup], node: Figures, now: float) 
         if place.level == CONTAINER:
             counts[CONTAINER, place.container_id] = _count(kills, cgroup)
         elif place.level == OTHER and place.container_id:
-            inside[place.container_id] = inside.get(place.container_id, 0) + kills
-    for container, kills in inside.items():
+            below.setdefault(place.container_id, {})[place.path] = kills
+    for container, those in below.items():
         own = counts.get((CONTAINER, container))
         if own is not None:
-            counts[CONTAINER, container] = own._replace(kills=own.kills + kills)
+            counts[CONTAINER, container] = own._replace(below=those)
     return counts
+
+
+def _rise_below(known: Mapping[str, int], now: Mapping[str, int]) -> int:
+    """One that is new, or was made anew, counts from 0."""
+    former = {path: known.get(path, 0) for path in now}
+    return sum(kills - former[path] if kills >= former[path] else kills for path, kills in now.items())
 
 
 def _of_version_2(cgroups: List[Cgroup]) -> Mapping[_Key, _Count]:
@@ -134,7 +148,7 @@ def _of_version_2(cgroups: List[Cgroup]) -> Mapping[_Key, _Count]:
         if not nested:
             kills -= _number(cgroup, "oom_group_kills") or 0
         if place.level == CONTAINER:
-            counts[CONTAINER, place.container_id] = _count(kills, cgroup)
+            counts[CONTAINER, place.container_id] = _count(kills, cgroup)._replace(local=nested)
         elif place.level == POD and place.pod_uid not in holding:
             counts[POD, place.pod_uid] = _count(kills, cgroup)
     return counts

@@ -163,6 +163,24 @@ def test_containerd_tells_of_oom_kills(containerd: PaperCri) -> None:
     assert child.at - child.after > 1
 
 
+@pytest.mark.parametrize(("handler", "elsewhere"), [("", False), ("runc", False), ("kata", True)])
+def test_a_kill_in_a_machine_of_the_pods_own_is_another_kernels(path: Path, handler: str, elsewhere: bool) -> None:
+    pod, web = id_of("a"), id_of("b")
+    sandbox = written([(1, pod), (2, written([(1, "web-0"), (2, UID), (3, "shop")])), (7, handler)])
+    answers: Dict[str, Any] = {
+        "Version": VERSION,
+        "ListPodSandbox": rows(sandbox),
+        "ListContainers": rows(crio_container(web, pod, "web")),
+        "ContainerStatus": by_id({web: crio_status("OOMKilled", 137)}),
+    }
+    with PaperCri(path, answers) as server:
+        runtime = Cri(server.path, "worker-1", clock=lambda: AT)
+        runtime.names()
+        (kill,) = runtime.ended()
+        runtime.close()
+    assert (kill.elsewhere, kill.pod) == (elsewhere, "web-0")
+
+
 def test_crio(crio: PaperCri) -> None:
     runtime = Cri(crio.path, "worker-1", clock=lambda: AT)
     assert runtime.name == "cri-o 1.30.0"

@@ -94,6 +94,15 @@ def test_agent_kubelet_and_status_are_one_event_in_any_order() -> None:
         assert kill.at == AT
 
 
+def test_of_a_pod_with_a_runtime_of_its_own_the_status_is_taken_at_its_word() -> None:
+    """Kata: a kernel of the pod's own did it, and the agent that misses no kill of the node's saw none."""
+    for runtime, known in (("", 0), ("kata", 1)):
+        ledgers = Ledgers()
+        ledgers.statuses([pod(FINISHED)._replace(runtime=runtime)], NOW)
+        ledgers.agent("n1", page()._replace(since=NOW - 1000), NOW)
+        assert len(told(ledgers)) == known
+
+
 def test_an_agent_whose_turns_hang_is_silent() -> None:
     ledgers = Ledgers()
     for seconds in range(0, 320, 4):

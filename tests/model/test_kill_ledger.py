@@ -187,6 +187,18 @@ def test_an_agent_that_begins_anew_tells_of_no_other_kill(
     assert len(Ledger().tell(Ledger().add(first, NOW).kills, NOW).tell(close, NOW, whole=False).kills) == 2
 
 
+def test_a_kill_by_another_kernel_is_told_beside_an_agent_that_missed_none() -> None:
+    """Kata: the pod's own machine killed, and the node's counters say nothing of it."""
+    ledger = Ledger().add([ended(STATUS, NOW - 100)._replace(elsewhere=True), ended(STATUS, NOW - 90, B)], NOW)
+    found = ledger.seen_by_agent(NOW - 1000, NOW)
+    assert [kill.container_id for kill in found.kills] == [A]
+    assert found.seen_by_agent(NOW - 1000, NOW + 4) is found
+    own = Ledger(watched=NOW - 1000).add(
+        [ended(CRI, NOW - 100)._replace(elsewhere=True), ended(CRI, NOW - 90, B)], NOW
+    )
+    assert [kill.container_id for kill in own.kills] == [A]
+
+
 def test_an_id_stays_whoever_tells_of_the_kill_later() -> None:
     ledger = Ledger()
     for told in (ended(STATUS, NOW - 49), counter(NOW - 45), log(NOW - 50, 7)):

@@ -46,6 +46,7 @@ class Named(NamedTuple):
     pod_uid: str
     sandbox: bool = False  # a pause container, which holds a pod's namespaces and runs nothing
     image: str = ""
+    handler: str = ""  # how the runtime runs it, where not as usual: a machine of its own, another program
 
 
 class Process(NamedTuple):

@@ -57,6 +57,7 @@ class PodFacts(NamedTuple):
     app: str = ""  # what it says it is: label app.kubernetes.io/name, else app
     port: int = 0  # the one TCP port that it declares; 0 = none, or several
     static: str = ""  # of a static pod: what its kubelet, and so its cgroup, calls it instead of its uid
+    runtime: str = ""  # its RuntimeClass, by which it may run in a machine of its own; '' = the node's usual one
 
     @property
     def running(self) -> Tuple[str, ...]:
@@ -97,6 +98,7 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts:
         app=text(labels.get("app.kubernetes.io/name")) or text(labels.get("app")),
         port=_port(spec),
         static=text(mapping(metadata.get("annotations")).get(_MIRROR)),
+        runtime=text(spec.get("runtimeClassName")),
     )
 
 

@@ -159,6 +159,7 @@ def _ended(pod: PodFacts) -> Iterator[Evidence]:
                 yield Evidence(
                     STATUS, pod.node, ended.at + SECOND, since, container_id=ended.id, pod_uid=pod.uid,
                     namespace=pod.namespace, pod=pod.name, container=one.name, container_ended=whole or None,
+                    elsewhere=bool(pod.runtime),
                 )  # fmt: skip
 
 

@@ -88,7 +88,8 @@ class Ledger(NamedTuple):
             for kill in self.kills
         ):
             return self
-        return _worked_out(self._replace(watched=since, watched_until=until), self.marks, 0, self.floor)
+        found = _worked_out(self._replace(watched=since, watched_until=until), self.marks, 0, self.floor)
+        return self if found.kills == self.kills else found
 
 
 def _marks(told: Evidence) -> List[Mark]:
@@ -309,7 +310,7 @@ def _end(mark: Mark, groups: List[_Group], watched: Tuple[float, float]) -> None
     earlier = [group for group in own if any(_RANKS[rank] in _SEE_ALL for rank, _ in group.ranks)]
     if earlier:
         max(earlier, key=lambda group: group.at).join(mark, None)
-    elif mark.said.after < watched[0] or at + SLACK > watched[1]:
+    elif mark.said.elsewhere or mark.said.after < watched[0] or at + SLACK > watched[1]:
         groups.append(_Group(mark))
         groups[-1].join(mark, mark.said.container_ended)
 

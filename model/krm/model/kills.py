@@ -53,6 +53,7 @@ class Evidence(NamedTuple):
     limit: Optional[int] = None  # bytes
     container_ended: Optional[bool] = None  # the whole container ended by it; None = the witness cannot tell
     key: str = ""  # what names it for ever, where the witness has such a name: of the log, boot and sequence number
+    elsewhere: bool = False  # another kernel than the node's may have done it: of a pod with a runtime of its own
     before: Tuple[Moment, ...] = ()  # the minute before, oldest first
 
 

@@ -21,7 +21,7 @@ PROCESSES, KILLS = "processes", "kills"  # parts of the key
 # Bytes of one node's row, packed and unpacked: 20,000 processes with commands of 200 bytes are below it.
 MAX_PACKED, MAX_UNPACKED = 4 * 1024 * 1024, 32 * 1024 * 1024
 MAX_KILLS = 200  # of a node, the newest
-LEDGER_FORMAT = 1  # another one where krm.model.kill_ledger.Mark or Evidence become others
+LEDGER_FORMAT = 2  # another one where krm.model.kill_ledger.Mark or Evidence become others
 # What is known of a node: it was read; its agent does not answer; there is none; the node itself is gone.
 READ, SILENT, NO_AGENT, GONE = "read", "silent", "no agent", "gone"
 

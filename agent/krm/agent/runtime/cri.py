@@ -26,6 +26,7 @@ SECONDS = 4.0  # of one call: a busy runtime takes one or two for all its contai
 MOST_ASKED = 200  # statuses of ended containers in one turn; the others in the next ones
 EXITED = 2  # of ContainerState
 OOM_KILLED = "OOMKilled"
+_USUAL = frozenset(("runc", "crun"))  # handlers: programs that run a container on the node's own kernel
 # Field of CpuUsage, and of MemoryUsage -> figure.
 _CPU = {2: "cpu_usage_ns"}
 _MEMORY = {
@@ -115,6 +116,7 @@ class Cri:
             after=finished if started is None else min(started, finished),
             container_id=container,
             pod_uid=named.pod_uid,
+            elsewhere=bool(named.handler),
             namespace=named.namespace,
             pod=named.pod,
             container=named.container,
@@ -200,8 +202,10 @@ def _read(rows: Iterable[bytes], read: Callable[[bytes], T], known: Mapping[str,
 
 def _sandbox(raw: bytes) -> Named:
     """Of a PodSandbox."""
-    metadata = Message(raw).message(2)
-    return Named(metadata.text(3), metadata.text(1), "", metadata.text(2), sandbox=True)
+    sandbox = Message(raw)
+    metadata = sandbox.message(2)
+    handler = "" if sandbox.text(7) in _USUAL else sandbox.text(7)
+    return Named(metadata.text(3), metadata.text(1), "", metadata.text(2), sandbox=True, handler=handler)
 
 
 def _container(raw: bytes, sandboxes: Mapping[str, Named]) -> Named:

@@ -86,6 +86,15 @@ def test_the_short_table_has_the_largest_processes_and_wide_has_all() -> None:
     assert all(f"\n{pid} " in wide for pid in range(100, 140))
 
 
+def test_arguments_come_last_so_that_long_ones_push_no_figure_away() -> None:
+    turn = seen(processes=(process(5, name="web", command="web " + "x" * 4000), process(6, name="db")))
+    lines = shown(turn, turn, TABLE, "k").splitlines()
+    (web,) = (line for line in lines if line.startswith("5 "))
+    (other,) = (line for line in lines if line.startswith("6 "))
+    assert web.endswith(" web " + "x" * 4000)
+    assert len(other) < 150
+
+
 def test_what_cannot_be_seen_is_said_with_what_turns_it_on() -> None:
     turn = seen(missing=(Missing("kernel log", "it is not read: --kernel-log turns it on"),))
     assert "kernel log: it is not read: --kernel-log turns it on" in shown(turn, turn, TABLE, "k")

@@ -82,14 +82,17 @@ def _processes(before: Seen, now: Seen, every: Listed, whole: bool) -> List[str]
     seconds = (now.processes_at or 0) - (before.processes_at or 0)
     largest = sorted(now.processes, key=lambda one: -one.rss)
     shown = largest if whole else largest[:LARGEST]
-    rows: List[Row] = [["PID", "INSIDE", "NAME", "S", "THREADS", "CPU", "MEMORY", "IN", "CONTAINER"]]
+    # Last: it may be longer than all the rest.
+    told = any(one.command for one in shown)
+    head = ["PID", "INSIDE", "NAME", "S", "THREADS", "CPU", "MEMORY", "IN", "CONTAINER"]
+    rows: List[Row] = [[*head, "COMMAND"] if told else head]
     for one in shown:
         was = earlier.get((one.pid, one.started_ticks))
         used = None if was is None or seconds <= 0 else max(0, one.cpu_ns - was) / seconds
         inside = UNKNOWN if one.pid_inside is None or one.pid_depth == 1 else str(one.pid_inside)
         rows.append((
-            str(one.pid), inside, one.command or one.name, one.state, str(one.threads), _cores(used),
-            _bytes(one.rss), *_holder(one, every),
+            str(one.pid), inside, one.name, one.state, str(one.threads), _cores(used),
+            _bytes(one.rss), *_holder(one, every), *([one.command] if told else []),
         ))  # fmt: skip
     lines = table(rows)
     left = len(now.processes) - len(shown)

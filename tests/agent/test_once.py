@@ -19,7 +19,7 @@ from agent.lesser import as_agent
 from agent.paper_proc import PaperProc
 from agent.turns import AT_CONTAINER, ID, NOW, UID, cgroup, process, seen
 from krm.agent.once import JSON, TABLE, WIDE, shown
-from krm.agent.seen import CONTAINER, Missing, Seen
+from krm.agent.seen import CONTAINER, NO_VERSION, Missing, RuntimeCost, Seen
 from krm.agent.turn import Asked, Turns
 
 PLACE = {"container_id": ID, "pod_uid": UID, "qos": "burstable"}
@@ -53,7 +53,7 @@ def test_a_container_is_told_with_what_it_uses_and_may_use() -> None:
     assert row_of(text, "shop") == [
         "shop", "web-0", "web", "250m", "500m", "10%", "64Mi", "256Mi", "25%", "17", "1",
     ]  # fmt: skip
-    assert text.splitlines()[0].startswith("worker-1: cgroup v1, kernel 6.1.0, 1 containers of 0 pods, 2 processes")
+    assert text.splitlines()[0].startswith("worker-1: cgroup v1, kernel 6.1.0, 1 container of 0 pods, 2 processes")
 
 
 def test_unknown_is_unknown_and_no_limit_is_said() -> None:
@@ -100,6 +100,56 @@ def test_what_cannot_be_seen_is_said_with_what_turns_it_on() -> None:
     assert "kernel log: it is not read: --kernel-log turns it on" in shown(turn, turn, TABLE, "k")
 
 
+def test_what_could_not_be_looked_at_is_not_none() -> None:
+    blind = seen(version=NO_VERSION, cgroups=(), processes=(), processes_at=None)
+    head = shown(blind, blind, TABLE, "k").splitlines()[0]
+    assert head.endswith("containers unknown, processes unknown")
+    bare = seen(cgroups=(), processes=())
+    assert (
+        shown(bare, bare, TABLE, "k")
+        .splitlines()[0]
+        .endswith("no container here, 0 processes, 0 of them in containers")
+    )
+
+
+def test_the_node_is_told_as_far_as_it_is_known() -> None:
+    known = {"memory_working_set": 2 << 30, "memory_limit": 4 << 30, "memory_available": 1 << 30, "oom_kills": 1}
+    early = seen(node_figures={"cpu_usage_ns": 10**9}, time=NOW - 2)
+    late = seen(node_figures={**known, "cpu_usage_ns": 4 * 10**9}, time=NOW)
+    wanted = "node: CPU 1500m, memory 2048Mi of 4096Mi, 1024Mi available, 1 OOM kill since the boot"
+    assert wanted in shown(early, late, TABLE, "k").splitlines()
+    nothing = seen(node_figures={})
+    assert "node: " not in shown(nothing, nothing, TABLE, "k")
+
+
+def test_a_long_command_is_cut_in_the_short_table() -> None:
+    long = "java " + "-Dx=y " * 50
+    turn = seen(processes=(process(5, command=long), process(6)))
+    short, wide = shown(turn, turn, TABLE, "k"), shown(turn, turn, WIDE, "k")
+    assert row_of(short, "5 ")[-1] == long[:98] + ".."
+    assert row_of(wide, "5 ")[-1] == long.rstrip()
+    assert row_of(short, "5 ")[2] == row_of(short, "6 ")[2] == "web"
+
+
+def test_the_runtime_is_told_with_what_it_uses_now() -> None:
+    def at(cpu_ns: int, moment: float) -> Seen:
+        one: Seen = seen(runtime=(RuntimeCost("containerd", 1, cpu_ns, 38 << 20),), processes_at=moment)
+        return one
+
+    grown, ended = (
+        shown(at(10**9, NOW - 2), at(2 * 10**9, NOW), TABLE, "k"),
+        shown(at(9, NOW - 2), at(5, NOW), TABLE, "k"),
+    )
+    assert row_of(grown, "containerd") == ["containerd", "1", "500m", "2.0s", "38Mi"]
+    assert row_of(ended, "containerd")[2] == "-"
+
+
+def test_a_kill_of_last_night_is_told_in_hours() -> None:
+    turn = seen()
+    later = turn._replace(time=NOW + 9 * 3600)
+    assert row_of(shown(later, later, TABLE, "k"), "9h ago")[1] == "a"
+
+
 def test_no_name_moves_the_cursor() -> None:
     hostile = process(5, name="\x1b[2J\u202e\n", command="a\x07\udcff")
     turn = seen(processes=(hostile, process(6, name="\x1b[31m")))
@@ -141,7 +191,7 @@ def test_where_no_container_is_it_says_so(tmp_path: Path) -> None:
     folders = ("--procfs", str(proc.folder), "--cgroupfs", str(tmp_path / "none"))
     done = agent("--once", *folders)
     assert done.returncode == 0
-    assert "no container here, 1 processes" in done.stdout
+    assert "containers unknown, 1 process, 0 of them" in done.stdout
     assert "\n1 " in done.stdout
     assert "cgroups: " in done.stdout
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import os
+import re
 import socket
 import ssl
 import time
@@ -267,3 +268,14 @@ def test_without_a_token_only_this_machine_is_answered_and_by_its_own_name() -> 
             connection.close()
     finally:
         server.close()
+
+
+def test_files_that_cannot_serve_are_named(tmp_path: Path, authority: Authority) -> None:
+    pair, token = authority.server(), tmp_path / "token"
+    token.write_text(TOKEN)
+    missing = str(tmp_path / "none")
+    for files in (Files(missing, str(pair.key), str(token)), Files(str(pair.cert), str(pair.key), missing)):
+        with pytest.raises(OSError, match="^" + re.escape(f"{missing}: No such file or directory") + "$"):
+            Server(dict, lambda: "", ("127.0.0.1", 0), files)
+    with pytest.raises(ValueError, match="no certificate and the key that fits it, in PEM"):
+        Server(dict, lambda: "", ("127.0.0.1", 0), Files(str(token), str(pair.key), str(token)))

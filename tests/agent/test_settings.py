@@ -56,3 +56,11 @@ def test_the_page_names_settings_that_exist() -> None:
     named = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", PAGE.read_text()))
     of_others = {"--agent-ca", "--agent-token-file", "--agent-namespace", "--from-file", "--password"}
     assert named <= known | of_others, named - known
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "x"])
+def test_a_port_that_is_none_is_told_at_the_start(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        settings([f"--port={port}"], {})
+    assert ended.value.code == 2
+    assert "is no port: a number from 0 to 65535" in capsys.readouterr().err

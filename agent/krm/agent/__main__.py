@@ -21,7 +21,7 @@ from krm.agent.turn import Asked, Turns
 from krm.model.durations import parse_duration
 from krm.stage.common import LEVELS
 from krm.stage.runner import Runner, configure_logging, die_with_parent
-from krm.stage.settings import parse_choice, parse_flag, parse_listed, parse_settings, setting
+from krm.stage.settings import parse_choice, parse_flag, parse_listed, parse_port, parse_settings, setting
 
 # Objects made before Python looks for cycles, which a turn makes none of: the search was a twentieth of its CPU.
 CYCLES = 50_000
@@ -40,7 +40,7 @@ class Settings:
     address: str = setting(
         "127.0.0.1", "Address to serve at. Beyond this machine it takes --cert, --key and --token-file."
     )
-    port: int = setting(10260, "Its port; 0 = any that is free.", int)
+    port: int = setting(10260, "Its port; 0 = any that is free.", parse_port)
     cert: str = setting("", "Certificate to serve with, PEM, read anew when it changes.")
     key: str = setting("", "Its private key, PEM.")
     token_file: str = setting("", "File of the token that readers send, read anew when it changes.")

@@ -85,7 +85,8 @@ def is_loopback(address: str) -> bool:
 
 
 def certificate(files: Files) -> Changing:
-    """The TLS context of its now() serves; an old one until both files fit again. Raises OSError."""
+    """The TLS context of its now() serves; an old one until both files fit again. Raises OSError,
+    ValueError."""
     return Changing((files.cert, files.key), lambda: _context(files), True)
 
 
@@ -99,15 +100,28 @@ def _context(files: Files) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     for path in (files.cert, files.key):
-        with open(path, "rb"):  # ssl does not say which of them it misses
-            pass
-    context.load_cert_chain(files.cert, files.key)
+        _read(path)  # ssl does not say which of them it misses
+    try:
+        context.load_cert_chain(files.cert, files.key)
+    except ssl.SSLError as error:
+        why = (
+            f"{files.cert}, {files.key}: no certificate and the key that fits it, in PEM ({error.reason or error})"
+        )
+        raise ValueError(why) from error
     return context
 
 
+def _read(path: str, most: int = 1) -> bytes:
+    """Raises OSError with the sentence that a person reads."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise OSError(f"{path}: {error.strerror or error}") from error
+
+
 def _token(path: str) -> bytes:
-    with open(path, "rb") as file:
-        token = file.read(MAX_TOKEN + 1).strip()
+    token = _read(path, MAX_TOKEN + 1).strip()
     if not token or len(token) > MAX_TOKEN or b"\n" in token:
         raise ValueError(f"{path}: a token is one line of 1 to {MAX_TOKEN} bytes")
     return token

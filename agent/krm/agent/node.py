@@ -54,6 +54,7 @@ def read_node(hierarchy: Optional[Hierarchy], procfs: Path, now: float) -> Node:
     missing: List[Missing] = []
     _of_pressure(procfs, figures, missing)
     _of_tasks(procfs, figures)
+    figures.pop("oom_kills", None)  # the root's own of version 1: a 0 that says nothing of the cgroups below it
     vmstat = _read(procfs / "vmstat")
     if vmstat is not None:
         _VMSTAT(vmstat, figures)
@@ -66,7 +67,7 @@ def read_node(hierarchy: Optional[Hierarchy], procfs: Path, now: float) -> Node:
         try:
             work(psutil, figures)
         except Exception as error:  # noqa: BLE001 - psutil raises what its parsing meets: one part stops no other
-            missing.append(Missing(what, f"{procfs} says nothing of the node's {what}: {error!r}"))
+            missing.append(Missing(what, f"{procfs} says nothing of the node's {what}: {error}"))
     return Node(figures, _booted(psutil.boot_time), tuple(missing))
 
 

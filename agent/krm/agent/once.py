@@ -7,10 +7,12 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from krm.agent.documents import Listed, kills_document, listed, node_document, plain, processes_document
 from krm.agent.figures import UNLIMITED, Value
-from krm.agent.seen import Cgroup, Process, Seen
+from krm.agent.seen import NO_VERSION, Cgroup, Process, Seen
+from krm.model import times
 
 TABLE, WIDE, JSON = "table", "wide", "json"
 LARGEST = 15  # processes of the short table
+LONGEST = 100  # characters of a command in it
 UNKNOWN = "-"
 _CORE = 1_000_000_000  # ns of CPU a second
 Row = Sequence[str]
@@ -22,18 +24,41 @@ def shown(before: Seen, now: Seen, output: str, kernel: str) -> str:
         whole = {"node": node_document(now), "processes": processes_document(now), "kills": kills_document(now)}
         return json.dumps(whole, indent=2) + "\n"
     every = listed(now)
-    parts = [[_header(now, every, kernel)], _missing(now), _containers(before, every)]
-    parts += [_runtime(now), _processes(before, now, every, output == WIDE), _kills(now)]
+    parts = [[_header(now, every, kernel), *_node(before, now)], _missing(now), _containers(before, every)]
+    parts += [_runtime(before, now), _processes(before, now, every, output == WIDE), _kills(now)]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
 def _header(seen: Seen, every: Listed, kernel: str) -> str:
     inside = sum(1 for process in seen.processes if process.container_id)
-    found = (
-        f"{len(every.containers)} containers of {len(every.pods)} pods" if every.containers else "no container here"
-    )
-    processes = f"{len(seen.processes)} processes, {inside} of them in containers"
+    processes = f"{_counted(len(seen.processes), 'process', 'es')}, {inside} of them in containers"
+    if seen.processes_at is None:
+        processes = "processes unknown"
+    found = f"{_counted(len(every.containers), 'container')} of {_counted(len(every.pods), 'pod')}"
+    if not every.containers:
+        found = "containers unknown" if seen.version == NO_VERSION else "no container here"
     return f"{plain(seen.node)}: cgroup {seen.version}, kernel {plain(kernel)}, {found}, {processes}"
+
+
+def _counted(number: int, what: str, more: str = "s") -> str:
+    return f"{number} {what}{'' if number == 1 else more}"
+
+
+def _node(before: Seen, now: Seen) -> List[str]:
+    """What the node itself uses, as far as it is known: what the processes' memory is to be held against."""
+    figures, early, seconds = now.node_figures, before.node_figures.get("cpu_usage_ns"), now.time - before.time
+    late, told = figures.get("cpu_usage_ns"), []
+    if isinstance(late, int) and isinstance(early, int) and seconds > 0 and late >= early:
+        told.append(f"CPU {_cores((late - early) / seconds)}")
+    memory, whole = figures.get("memory_working_set"), figures.get("memory_limit")
+    if isinstance(memory, int):
+        told.append(f"memory {_bytes(memory)}" + (f" of {_bytes(whole)}" if isinstance(whole, int) else ""))
+    if isinstance(figures.get("memory_available"), int):
+        told.append(f"{_bytes(figures['memory_available'])} available")
+    kills = figures.get("oom_kills")
+    if isinstance(kills, int):
+        told.append(f"{_counted(kills, 'OOM kill')} since the boot")
+    return [f"node: {', '.join(told)}"] if told else []
 
 
 def _missing(seen: Seen) -> List[str]:
@@ -67,11 +92,18 @@ def _whose(cgroup: Cgroup, every: Listed) -> Tuple[str, str, str]:
     return owner.namespace or UNKNOWN, pod or UNKNOWN, owner.container or place.container_id[:12]
 
 
-def _runtime(seen: Seen) -> List[str]:
-    if not seen.runtime:
+def _runtime(before: Seen, now: Seen) -> List[str]:
+    if not now.runtime:
         return []
-    rows: List[Row] = [["RUNTIME", "PROCESSES", "CPU TIME", "MEMORY"]]
-    rows += [(one.part, str(one.processes), f"{one.cpu_ns / _CORE:.1f}s", _bytes(one.rss)) for one in seen.runtime]
+    earlier = {one.part: one.cpu_ns for one in before.runtime}
+    seconds = (now.processes_at or 0) - (before.processes_at or 0)
+    rows: List[Row] = [["RUNTIME", "PROCESSES", "CPU", "CPU TIME", "MEMORY"]]
+    for one in now.runtime:
+        was = earlier.get(one.part)
+        # Less: a process of it has ended.
+        used = None if was is None or seconds <= 0 or one.cpu_ns < was else (one.cpu_ns - was) / seconds
+        time = f"{one.cpu_ns / _CORE:.1f}s"
+        rows.append((one.part, str(one.processes), _cores(used), time, _bytes(one.rss)))
     return table(rows)
 
 
@@ -92,11 +124,16 @@ def _processes(before: Seen, now: Seen, every: Listed, whole: bool) -> List[str]
         inside = UNKNOWN if one.pid_inside is None or one.pid_depth == 1 else str(one.pid_inside)
         rows.append((
             str(one.pid), inside, one.name, one.state, str(one.threads), _cores(used),
-            _bytes(one.rss), *_holder(one, every), *([one.command] if told else []),
+            _bytes(one.rss), *_holder(one, every), *([_command(one, whole)] if told else []),
         ))  # fmt: skip
     lines = table(rows)
     left = len(now.processes) - len(shown)
     return [*lines, f"and {left} smaller ones: -o wide shows all"] if left else lines
+
+
+def _command(process: Process, whole: bool) -> str:
+    command, cut = process.command, LONGEST - 2
+    return command if whole or len(command) <= LONGEST else command[:cut] + ".."
 
 
 def _holder(process: Process, every: Listed) -> Tuple[str, str]:
@@ -113,7 +150,7 @@ def _kills(seen: Seen) -> List[str]:
     for kill in seen.kills:
         ended = UNKNOWN if kill.container_ended is None else ("yes" if kill.container_ended else "no")
         rows.append((
-            f"{max(0, seen.time - kill.at):.0f}s ago", kill.process or UNKNOWN, kill.namespace or UNKNOWN,
+            f"{times.age(max(0.0, seen.time - kill.at))} ago", kill.process or UNKNOWN, kill.namespace or UNKNOWN,
             kill.pod or kill.pod_uid or UNKNOWN, kill.container or kill.container_id[:12] or UNKNOWN,
             kill.scope, ended,
         ))  # fmt: skip

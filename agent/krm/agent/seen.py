@@ -14,6 +14,7 @@ from krm.model.kills import Kill
 NODE, QOS, POD, CONTAINER, OTHER = "node", "qos", "pod", "container", "other"
 GUARANTEED, BURSTABLE, BEST_EFFORT = "guaranteed", "burstable", "besteffort"
 DOCKER, CONTAINERD, CRIO = "docker", "containerd", "cri-o"
+NO_VERSION = "none"  # of cgroups: none are mounted where they are looked for
 
 
 class Place(NamedTuple):
@@ -122,7 +123,7 @@ class Seen(NamedTuple):
     node: str
     time: float  # Unix seconds of its end
     turn: float  # seconds between two turns
-    version: str  # of cgroups: v1, v2 or hybrid
+    version: str  # of cgroups: v1, v2, hybrid or NO_VERSION
     booted: Optional[float]
     node_figures: Figures
     cgroups: Tuple[Cgroup, ...]  # QoS classes, pods, containers (sandboxes too), and OTHER ones with runtimes

@@ -22,11 +22,20 @@ from krm.agent.process.processes import Processes
 from krm.agent.runtime.asking import Runtimes, Told
 from krm.agent.runtime.differences import Look, differences
 from krm.agent.runtime.overhead import Kept, pod_overheads, runtime_cgroups, runtime_costs
-from krm.agent.seen import CONTAINER, Cgroup, Difference, Missing, PodOverhead, Process, RuntimeCost, Seen
+from krm.agent.seen import (
+    CONTAINER,
+    NO_VERSION,
+    Cgroup,
+    Difference,
+    Missing,
+    PodOverhead,
+    Process,
+    RuntimeCost,
+    Seen,
+)
 from krm.model.kills import Kill
 
 T = TypeVar("T")
-NO_VERSION = "none"  # of cgroups: none are mounted where they are looked for
 MOST_LOGGED = 1000  # failures, each once
 _NO_CGROUPS: Tuple[Cgroup, ...] = ()
 _NO_COSTS: Tuple[RuntimeCost, ...] = ()
@@ -138,6 +147,9 @@ class Turns:
         except OSError as error:
             why = f"{self._asked.procfs} cannot be listed ({error.strerror}): give --procfs the node's /proc"
             return _Looked((), (Missing("processes", why),), None)
+        if not rows:  # the agent's own is always there
+            why = f"{self._asked.procfs} has none: give --procfs the node's /proc"
+            return _Looked((), (Missing("processes", why), *problems), None)
         return _Looked(rows, problems, now)
 
     def _read(self) -> Tuple[Cgroup, ...]:

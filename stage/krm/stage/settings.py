@@ -16,6 +16,7 @@ from krm.model.durations import parse_duration
 from krm.model.kinds import parse_kind
 
 T = TypeVar("T")
+MOST_PORT = 65_535
 
 
 class BadSetting(ValueError):
@@ -98,6 +99,13 @@ def parse_flag(text: str) -> bool:
     if text.lower() in ("0", "false", "no", "off"):
         return False
     raise ValueError(f"{text!r} is neither true nor false")
+
+
+def parse_port(text: str) -> int:
+    """A TCP port; 0 means what the setting says of it."""
+    if not text.isdecimal() or int(text) > MOST_PORT:
+        raise ValueError(f"{text!r} is no port: a number from 0 to {MOST_PORT}")
+    return int(text)
 
 
 def parse_choice(*choices: str) -> Any:

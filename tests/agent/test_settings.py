@@ -55,6 +55,7 @@ def test_the_page_names_settings_that_exist() -> None:
     known = {"--" + one.name.replace("_", "-") for one in fields(Settings)}
     named = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", PAGE.read_text()))
     of_others = {"--agent-ca", "--agent-token-file", "--agent-namespace", "--from-file", "--password"}
+    of_others |= {"--cacert", "--connect-to"}  # curl's
     assert named <= known | of_others, named - known
 
 

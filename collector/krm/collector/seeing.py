@@ -15,7 +15,10 @@ from krm.model.measures import Covers
 from krm.store.errors import Corrupt
 from krm.store.latest_seen import NO_AGENT, READ, SILENT, NodeKills, ledger_of
 
-NOT_ASKED = "agents are not asked: the collector has no token for them (--agent-token-file)"
+NOT_ASKED = (
+    "agents are not asked: the collector has no token for them (--agent-token-file), or its --sources"
+    " leave them out"
+)
 NOT_YET = "its agent has not answered yet"
 _PAGES = frozenset({agent_seen.PROCESSES, agent_seen.KILLS})
 

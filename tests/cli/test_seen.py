@@ -83,15 +83,18 @@ def test_empty_states(kept_pods: KeptCluster, krm: Krm) -> None:
         assert (done.stdout, done.returncode) == ("", 3)
         assert "no collector runs" in done.stderr
     why = "no agent runs on it: there is no krm-agent pod in namespace krm"
-    write(kept_pods.database, kept_pods.name, [NodeProcesses("n1", NO_AGENT, why)], [])
-    for command in ("processes", "kills"):
+    writer = write(kept_pods.database, kept_pods.name, [NodeProcesses("n1", NO_AGENT, why)], [])
+    for command, code in (("processes", 3), ("kills", 0)):
         done = krm(command)
-        assert (done.stdout, done.returncode) == ("", 0)
+        assert (done.stdout, done.returncode) == ("", code)
         assert "no agent runs: nobody tells of" in done.stderr
         assert why in done.stderr
-    done = krm("processes", "--pod", "web-0", "-n", "shop")
+    assert krm("processes", "--pod", "web-0", "-n", "shop").returncode == 3
+    writer.give_up()
+    write(kept_pods.database, kept_pods.name, [N1], [])
+    done = krm("processes", "--pod", "nosuch", "-n", "shop")
     assert done.returncode == 1
-    assert "no process of pod web-0 is known in namespace shop" in done.stderr
+    assert "no process of pod nosuch is known in namespace shop" in done.stderr
     assert krm("processes", "--host", "-n", "shop").returncode == 2
 
 

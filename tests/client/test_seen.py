@@ -84,7 +84,9 @@ def test_before_any_collector_and_without_any_agent(kept: KeptCluster) -> None:
         why = "no agent runs on it: there is no krm-agent pod in namespace krm"
         writer = write(kept.database, kept.name, [NodeProcesses("n1", NO_AGENT, why)])
         found = client.processes()
-        assert found.state == "live"
+        assert found.state == "absent", "what nobody tells is no empty list"
+        assert client.kills().state == "live", "of kills kubelets and statuses tell"
+        assert client.kills(node="nobody").state == "absent"
         assert found.reasons[0] == "no agent runs: nobody tells of processes (docs/agent.md)"
         assert found.reasons[1] == f"node n1: no agent: {why}"
         writer.give_up()

@@ -35,7 +35,7 @@ from krm.store.latest_writer import LatestWriter
 from metered import until
 
 TOKEN = "an-agents-token-0123456789"
-AGENT_POD = "krm/krm-agent-x"
+AGENT_POD = "krm-agent/krm-agent-x"
 
 
 class Agent:
@@ -117,7 +117,7 @@ class Cluster:
         asked = asked._replace(agent_ca=ca or str(agent.ca), agent_token=read)
         found = rounds(asked, connect(str(self.kubeconfig)), world)
         left = partial(kills_left, self.kept.database, self.kept.name)
-        seeing = Seeing(world, found.pages, left, "krm")
+        seeing = Seeing(world, found.pages, left, "krm-agent")
         writer = LatestWriter(self.kept.database, self.kept.name)
         collector = Collector(world, found.jobs, writer, None, Endpoint("", ""), 0.5, stop, seeing=seeing)
         thread = threading.Thread(target=collector.run, name="collector")
@@ -159,7 +159,7 @@ def test_processes_of_this_machine_with_their_rates(cluster: Cluster, agent: Age
         assert abs(time.time() - (node.at or 0.0)) < 30
         assert cluster.node("n2")[1:3] == (
             NO_AGENT,
-            "no agent runs on it: there is no krm-agent pod in namespace krm",
+            "no agent runs on it: there is no krm-agent pod in namespace krm-agent",
         )
         assert cluster.node("w1")[1:3] == (NO_AGENT, "it runs Windows: the agent reads a Linux kernel")
         state = cluster.reader.processes().collector

@@ -16,6 +16,7 @@ from threading import Event
 from krm.agent.access import Files
 from krm.agent.loop import Loop
 from krm.agent.once import JSON, TABLE, WIDE, shown
+from krm.agent.seen import NO_VERSION
 from krm.agent.serving import Server
 from krm.agent.turn import Asked, Turns
 from krm.model.durations import parse_duration
@@ -26,7 +27,16 @@ from krm.stage.settings import parse_choice, parse_flag, parse_listed, parse_por
 # Objects made before Python looks for cycles, which a turn makes none of: the search was a twentieth of its CPU.
 CYCLES = 50_000
 BROKEN_PIPE = 141  # whoever read the output went away
+SHORTEST = 0.1  # seconds between two turns: without an end between them they would be a load alone
 WINDOW = 1.0  # seconds between the two turns of --once
+
+
+def span(text: str) -> float:
+    """Seconds between two looks. Raises ValueError."""
+    found = parse_duration(text)
+    if found < SHORTEST:
+        raise ValueError(f"{text!r} is less than {SHORTEST:g} s")
+    return found
 
 
 @dataclass(frozen=True)
@@ -44,10 +54,8 @@ class Settings:
     cert: str = setting("", "Certificate to serve with, PEM, read anew when it changes.")
     key: str = setting("", "Its private key, PEM.")
     token_file: str = setting("", "File of the token that readers send, read anew when it changes.")
-    every: float = setting(5.0, "Seconds between two looks at cgroups and OOM counters.", parse_duration)
-    processes_every: float = setting(
-        10.0, "Seconds between two looks at processes and at the runtime's API.", parse_duration
-    )
+    every: float = setting(5.0, "Seconds between two looks at cgroups and OOM counters.", span)
+    processes_every: float = setting(10.0, "Seconds between two looks at processes and at the runtime's API.", span)
     commands: bool = setting(False, "Tell of processes' arguments too, secrets masked.", parse_flag)
     runtime_socket: str = setting(
         "", "Sockets of container runtimes that are asked for names and figures, CRI or Docker, with commas."
@@ -85,7 +93,9 @@ def once(settings: Settings) -> int:
         now = turns.turn(True)
     finally:
         turns.close()
-    return written(shown(before, now, settings.output, platform.release()))
+    code = written(shown(before, now, settings.output, platform.release()))
+    blind = now.version == NO_VERSION and now.processes_at is None
+    return code or int(blind)  # who saw nothing at all did not do what was asked
 
 
 def written(text: str) -> int:

@@ -62,13 +62,16 @@ def read_node(hierarchy: Optional[Hierarchy], procfs: Path, now: float) -> Node:
         import psutil
     except ImportError:
         return Node(figures, None, (*missing, _NO_PSUTIL))
-    psutil.PROCFS_PATH = str(procfs)
-    for what, work in (("memory", _of_memory), ("swap", _of_swap), ("disks", _of_disks), ("CPU", _of_cpu)):
-        try:
-            work(psutil, figures)
-        except Exception as error:  # noqa: BLE001 - psutil raises what its parsing meets: one part stops no other
-            missing.append(Missing(what, f"{procfs} says nothing of the node's {what}: {error}"))
-    return Node(figures, _booted(psutil.boot_time), tuple(missing))
+    before, psutil.PROCFS_PATH = psutil.PROCFS_PATH, str(procfs)  # of the whole process: given back below
+    try:
+        for what, work in (("memory", _of_memory), ("swap", _of_swap), ("disks", _of_disks), ("CPU", _of_cpu)):
+            try:
+                work(psutil, figures)
+            except Exception as error:  # noqa: BLE001 - psutil raises what its parsing meets: one part stops no other
+                missing.append(Missing(what, f"{procfs} says nothing of the node's {what}: {error}"))
+        return Node(figures, _booted(psutil.boot_time), tuple(missing))
+    finally:
+        psutil.PROCFS_PATH = before
 
 
 def _root(hierarchy: Hierarchy, now: float) -> Dict[str, Value]:

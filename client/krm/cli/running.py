@@ -1,7 +1,7 @@
 """`krm processes`: what runs in pods, or beside them on nodes, process by process, as node agents see it.
 
 What the rows lack is told below them on stderr: nodes without an agent and why, agents that are silent, a collector
-that is away. Exit code 3 where the collector is away and --stale-ok was not given.
+that is away. Exit code 3 where the collector is away and --stale-ok was not given, and where nobody tells.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Column(NamedTuple):
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit codes: 0, 3 (the collector is away, or none runs), 1 (nothing of that name)."""
+    """Exit codes: 0, 3 (the collector is away; no collector or no agent runs), 1 (nothing of that name)."""
     if args.host and (args.pod or args.namespace is not None):
         raise BadRequest("--host shows what belongs to no pod: it goes with --node, and not with --pod or -n")
     with open_client(args) as client:

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tu
 from krm.client.usage import ABSENT, worth
 from krm.model.kills import Kill
 from krm.model.measures import Covers
+from krm.model.trust import LIVE
 from krm.store import latest_seen_reader as stored
 from krm.store.latest import CollectorState
 from krm.store.latest_seen import GONE, NO_AGENT, READ, SILENT, NodeProcesses, Running
@@ -83,7 +84,9 @@ class Processes:
     """An answer: rows, and what they are worth."""
 
     rows: Tuple[Process, ...]
-    state: str  # live, stale (the collector is away), absent (none ever wrote)
+    state: (
+        str  # live, stale (the collector is away), absent (no collector, or no agent, tells of any node asked for)
+    )
     reasons: Tuple[str, ...]  # why not live, and what the rows lack
     nodes: Optional[Covers]  # nodes whose processes are known; None = not known
     gaps: Tuple[Gap, ...]
@@ -137,6 +140,8 @@ def processes_of(found: stored.Processes, asked: Asked) -> Processes:
     if state != ABSENT:
         reasons += _lacking(covers, gaps, asked.node, "processes")
         reasons += [f"node {one.node}: {one.left_out} more processes are not told" for one in nodes if one.left_out]
+    if state == LIVE and covers is not None and not covers.known:
+        state = ABSENT  # nobody tells: that is no empty list
     unseen = _unseen((one.node, one.missing) for one in nodes)
     return Processes(tuple(rows), state, tuple(reasons), covers, gaps, unseen, found.now)
 
@@ -165,6 +170,8 @@ def kills_of(found: stored.Kills, asked: Asked) -> Kills:
             for one in nodes
             if one.dropped
         ]
+    if state == LIVE and asked.node and covers is not None and not (covers.of or nodes):
+        state = ABSENT  # of no such node
     unseen = _unseen((one.node, one.missing) for one in nodes)
     return Kills(tuple(rows), state, tuple(reasons), covers, gaps, unseen, found.now)
 

@@ -81,7 +81,7 @@ class Settings(Credentials, Process):
     dcgm_namespaces: Tuple[str, ...] = setting(
         dcgm.NAMESPACES, "Namespaces whose DCGM exporters are believed.", parse_names
     )
-    agent_namespace: str = setting("krm", "Namespace of krm's node agents.")
+    agent_namespace: str = setting("krm-agent", "Namespace of krm's node agents.")
     agent_ca: str = setting("", "CAs of the agents' certificates, PEM.")
     agent_token_file: str = setting("", "File of the token that agents want; without one none is asked.")
     history: str = setting(

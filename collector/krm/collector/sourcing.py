@@ -52,7 +52,7 @@ class Asked(NamedTuple):
     kubelet_insecure: bool = False
     reach: Reach = Reach()
     dcgm_namespaces: Tuple[str, ...] = dcgm.NAMESPACES
-    agent_namespace: str = "krm"
+    agent_namespace: str = "krm-agent"
     agent_ca: str = ""
     agent_token: Optional[Callable[[], str]] = None  # as its file has it now; None = agents are not asked
     processes_every: float = 10.0

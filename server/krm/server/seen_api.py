@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, Generic, List, Optional, Tuple, TypeVar, Union
 
 from krm.client.seen import Asked, Kills, Processes, Unseen, kills_of, processes_of
+from krm.client.usage import ABSENT
 from krm.model.gojson import written
 from krm.model.kinds import Kind
 from krm.model.trust import LIVE
@@ -159,7 +160,9 @@ class SeenApi:
 
 def narrowed(found: Seen, asked: Asked) -> Seen:
     """For who may not list nodes: how many are known, and not which ones; and no kills of no pod."""
-    reasons = list(found.reasons[:1]) if found.state != LIVE else []  # of the collector; the others name nodes
+    if asked.node and found.nodes is not None and found.state == ABSENT:
+        found = replace(found, state=LIVE)  # whether there is such a node, and an agent on it, is not told either
+    reasons = list(found.reasons[:1]) if found.state != LIVE else []  # of all nodes; the others name some
     covers = None if asked.node else found.nodes
     if covers is not None and not covers.whole:
         reasons.append(f"agents tell of {covers}")

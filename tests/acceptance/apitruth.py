@@ -13,6 +13,7 @@ from controlplane.plane import ControlPlane
 
 PLACEHOLDER = "[redacted by krm]"
 THREADS = 3
+AT_MOST = 120.0  # seconds that a churn takes
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -62,11 +63,17 @@ class Churn:
         self._deleted: Set[str] = set()
         self._counting = threading.Lock()
 
-    def run(self, seconds: float) -> None:
-        """Returns when the last write was answered. Raises the first unexpected refusal."""
+    def run(self, seconds: float, least: int = 0) -> None:
+        """Returns when the last write was answered. Raises the first unexpected refusal.
+
+        least: of each kind of write, on a machine that is slow too; within AT_MOST seconds.
+        """
+        began = time.monotonic()
         for thread in self._threads:
             thread.start()
         time.sleep(seconds)
+        while min(self.done.values()) < least and time.monotonic() - began < AT_MOST:
+            time.sleep(0.5)
         self._stop.set()
         for thread in self._threads:
             thread.join()

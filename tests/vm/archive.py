@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from typing import BinaryIO, Iterable, Iterator, List, Set
+from typing import BinaryIO, Iterable, Iterator, List, Set, Tuple
 
 # Parts of the standard library that nothing in the machine imports.
 UNWANTED = (
@@ -23,6 +23,7 @@ UNWANTED = (
     "pydoc_data",
     "site-packages",
 )
+PACKAGES_AT = "/packages"
 _BLOCK = 4
 
 
@@ -98,13 +99,16 @@ def python_files() -> Iterator[Path]:
     yield from shared_libraries(machine_code)
 
 
-def package_files(name: str) -> Iterator[Path]:
-    """An installed package, its folder whole but for its tests; ImportError where it is not there."""
+def package_files(name: str) -> Iterator[Tuple[Path, str]]:
+    """An installed package, its folder whole but for its tests, and where each file of it goes: the archive is kept,
+    and another venv has it elsewhere. ImportError where it is not there."""
     module = __import__(name)
     folder = Path(os.path.dirname(os.path.abspath(str(module.__file__))))
     code = [path for path in folder.rglob("*") if path.is_file() and "tests" not in path.parts]
-    yield from code
-    yield from shared_libraries([path for path in code if path.suffix == ".so"])
+    for path in code:
+        yield path, f"{PACKAGES_AT}/{path.relative_to(folder.parent)}"
+    for path in shared_libraries([path for path in code if path.suffix == ".so"]):
+        yield path, ""
 
 
 def shared_libraries(paths: Iterable[Path]) -> List[Path]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 from controlplane.build import cache_folder
-from vm.archive import Archive, interpreter, package_files, python_files
+from vm.archive import PACKAGES_AT, Archive, interpreter, package_files, python_files
 from vm.kernel import Kernel, kernel
 
 HERE = Path(__file__).resolve().parent
@@ -142,8 +142,8 @@ def _base() -> Path:
         for path in python_files():
             archive.file(path)
         for name in PACKAGES:
-            for path in package_files(name):
-                archive.file(path)
+            for path, inside in package_files(name):
+                archive.file(path, inside)
         archive.end()
     partial.rename(target)
     for old in _cache().glob("base-*.cpio"):
@@ -173,9 +173,7 @@ def _initramfs(target: Path, base: Path, parts: Kernel, program: Path) -> None:
 
 def _program(name: str) -> str:
     """The shell line that /init reads: the program's standard output is the console."""
-    folders: List[str] = ["/machine", *(f"/krm/{room}" for room in ROOMS)]
-    for package in PACKAGES:
-        folders.append(os.path.dirname(os.path.dirname(os.path.abspath(str(__import__(package).__file__)))))
+    folders: List[str] = ["/machine", *(f"/krm/{room}" for room in ROOMS), PACKAGES_AT]
     settings: Dict[str, str] = {
         "PYTHONPATH": ":".join(folders),
         "PYTHONUNBUFFERED": "1",

@@ -100,8 +100,8 @@ def python_files() -> Iterator[Path]:
 
 
 def package_files(name: str) -> Iterator[Tuple[Path, str]]:
-    """An installed package, its folder whole but for its tests, and where each file of it goes: the archive is kept,
-    and another venv has it elsewhere. ImportError where it is not there."""
+    """An installed package, its folder whole but for its tests, and where each file of it goes: the archive is
+    kept, and another venv has it elsewhere. ImportError where it is not there."""
     module = __import__(name)
     folder = Path(os.path.dirname(os.path.abspath(str(module.__file__))))
     code = [path for path in folder.rglob("*") if path.is_file() and "tests" not in path.parts]

@@ -108,6 +108,15 @@ def test_nodes_are_named_to_those_alone_who_may_list_them(served: Served) -> Non
         assert [gap["node"] for gap in found["gaps"]] == ["n2", "w1", "w2"]
 
 
+def test_a_node_that_nobody_tells_of_is_absent_and_no_failure(served: Served) -> None:
+    _, server = served
+    for path in ("processes", "kills"):
+        status, found = ask(server, "admin", path, node="nobody")
+        assert (status, found["state"], found["rows"]) == (200, "absent", [])
+        assert "node nobody is not known" in found["reasons"][0]
+        assert ask(server, "shop", path, namespace="shop", node="nobody")[1]["state"] == "live", "nor is that told"
+
+
 def test_the_server_gives_what_redis_gives(served: Served) -> None:
     kept, server = served
     with connect(kept.url, kept.name) as direct, connect(server.url, token=token("admin")) as client:

@@ -129,7 +129,8 @@ class SeenApi:
     async def _told(self, call: Call, asked: Asked, found: Seen) -> Reply:
         if not await self._sees_nodes(call):
             found = narrowed(found, asked)
-        if found.state != LIVE and not call.flag("stale_ok"):
+        nobody_tells = found.state == ABSENT and found.nodes is not None  # an answer: the collector is there
+        if found.state != LIVE and not nobody_tells and not call.flag("stale_ok"):
             raise unavailable(found.reasons[0])
         body = await self._threaded(lambda: written(found.to_dict()) + b"\n")
         return Answer(body)

@@ -87,6 +87,8 @@ def test_what_a_turn_carries_over(world: World) -> None:
     second = world.turns.turn(False)
     assert second.processes is first.processes
     assert second.processes_at == first.processes_at
+    assert second.runtime is first.runtime, "a sum over processes is of their moment"
+    assert second.overheads is first.overheads
     assert second.time > first.time
     assert 999 in {one.pid for one in world.turns.turn(True).processes}
 

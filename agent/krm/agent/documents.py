@@ -120,6 +120,7 @@ def node_document(seen: Seen) -> Document:
     return {
         **_head(seen, seen.time),
         "turn": seen.turn,
+        "processes_at": seen.processes_at,
         "cgroups": seen.version,
         "turn_cpu_seconds": seen.seconds,
         "node_figures": {**started, **seen.node_figures},

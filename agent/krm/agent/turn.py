@@ -80,6 +80,7 @@ class Turns:
         self._look: Optional[Look] = None
         self._differences: Tuple[Difference, ...] = ()
         self._overheads: Optional[Kept] = None
+        self._costs, self._beside = _NO_COSTS, _NO_OVERHEADS
         self._killing = Kills(asked.node, asked.procfs, asked.kernel_log)
         self._kills: Tuple[Kill, ...] = ()
         self._problems: List[Missing] = []
@@ -97,8 +98,9 @@ class Turns:
         if whole:
             self._differences = self._part("runtime API", lambda: self._compare(cgroups), self._differences)
         rows = self._processes.rows
-        costs = self._part("runtime overhead", lambda: runtime_costs(cgroups, rows), _NO_COSTS)
-        overheads = self._part("runtime overhead", lambda: self._beyond(cgroups), _NO_OVERHEADS)
+        if whole:  # of processes too: they are of the moment at which those were read, and of no other
+            self._costs = self._part("runtime overhead", lambda: runtime_costs(cgroups, rows), _NO_COSTS)
+            self._beside = self._part("runtime overhead", lambda: self._beyond(cgroups), _NO_OVERHEADS)
         self._kills = self._part("OOM kills", lambda: self._ask_for_kills(cgroups), self._kills)
         lacks = self._part("cgroups", lambda: self._lacking(cgroups), _NO_MISSING)
         told = (self._walked.problems, lacks, self._processes.problems, self._node.missing, self._told.problems)
@@ -113,8 +115,8 @@ class Turns:
             cgroups=cgroups,
             named=self._told.names,
             processes=rows,
-            runtime=costs,
-            overheads=overheads,
+            runtime=self._costs,
+            overheads=self._beside,
             differences=self._differences,
             kills=self._kills,
             kills_since=self._killing.since,

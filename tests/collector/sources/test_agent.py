@@ -52,10 +52,10 @@ def test_the_example_of_the_docs() -> None:
         }, "agent", 0.0, 1799000000.0,
     )  # fmt: skip
     used = {"runtime/cpu_usage": 1250000000, "runtime/memory": 11534336}
-    assert runtime == Sample(Subject(node="worker-1"), 1800000000.25, used, "agent")
+    assert runtime == Sample(Subject(node="worker-1"), 1799999998.75, used, "agent"), "as old as the processes"
     assert shims == runtime._replace(subject=Subject(node="worker-1", resource_id="containerd-shim"))
     beyond = {"overhead/cpu_usage": 1293210988, "overhead/memory": 12058624}
-    assert overhead == Sample(WEB._replace(container=""), 1800000000.25, beyond, "agent")
+    assert overhead == Sample(WEB._replace(container=""), 1799999998.75, beyond, "agent")
     assert web == Sample(
         WEB, 1800000000.125, {
             "cpu/usage": 123456789012,
@@ -79,6 +79,11 @@ def test_what_the_runtime_costs_is_summed_over_parts_that_stay() -> None:
     found = {one.subject.resource_id: one.values for one in read_all(change) if "runtime/memory" in one.values}
     assert sorted(found) == ["", "containerd", "containerd-shim"]
     assert found[""] == {"runtime/cpu_usage": 1250000001, "runtime/memory": 2 * 11534336}
+
+
+def test_what_has_no_moment_is_not_known() -> None:
+    found = read_all(lambda page: page.update(processes_at=None))
+    assert not [one for one in found if "runtime/memory" in one.values or "overhead/memory" in one.values]
 
 
 def test_an_overhead_of_which_a_part_is_not_known_is_not_known() -> None:

@@ -120,8 +120,10 @@ def samples_of(raw: bytes, node: str, pods: Iterable[PodFacts], now: float) -> L
             samples += _samples(subject, container, at, now)
     if not samples:
         raise NoData("its agent tells of nothing on this node: does it see the cgroups of the host?")
-    samples += _runtime(node, rows(page.get("runtime")), at)
-    samples += _overheads(rows(page.get("overheads")), owners, at, node)
+    read = moment(page.get("processes_at"), now)  # the same counters at another time would be another rate
+    if read is not None:
+        samples += _runtime(node, rows(page.get("runtime")), read)
+        samples += _overheads(rows(page.get("overheads")), owners, read, node)
     return samples
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -38,6 +39,8 @@ MAX_PARAMETERS = 100
 WHOLE, PIECE, UNTAKEN = 128 * 1024, 512 * 1024, 64 * 1024
 # Seconds in which a reader must take something of what waits for it, or be cut off.
 SLOW_AFTER = 30.0
+# Bytes that are read and dropped behind a request that was refused, and seconds: any client has its answer by then.
+LINGER, LINGER_SECONDS = 8 * 1024 * 1024, 2.0
 _BODY = "http.response.body"
 
 
@@ -142,7 +145,11 @@ async def send(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None
         headers = [("Content-Length", str(len(reply.body))), *reply.headers]
         await send(_start(reply.status, reply.media, headers))
         body = b"" if scope["method"] == "HEAD" else reply.body
-        if len(body) <= WHOLE:
+        if ("Connection", "close") in headers:
+            await send({"type": _BODY, "body": body, "more_body": True})
+            await _read_on(receive)
+            await send({"type": _BODY, "body": b""})
+        elif len(body) <= WHOLE:
             await send({"type": _BODY, "body": body})
         else:
             await _in_pieces(body, _Body(scope, send).write)
@@ -151,6 +158,24 @@ async def send(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None
     await send({"type": _BODY, "body": b"", "more_body": True})  # the headers go out at once
     if await _while_read(reply.run(_Body(scope, send).write), receive):
         await send({"type": _BODY, "body": b""})
+
+
+async def _read_on(receive: Receive) -> None:
+    """Until a request that was refused is whole, or its sender is gone, within bounds.
+
+    A connection that is closed on unread bytes is reset, and a reset takes the answer with it (RFC 9112, 9.6).
+    """
+
+    async def read() -> None:
+        left = LINGER
+        while left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if not message.get("more_body"):
+                return
+
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(read(), LINGER_SECONDS)
 
 
 class _Body:

@@ -8,7 +8,7 @@ from typing import Dict, List, cast
 import pytest
 from krm.collector import world as worlds
 from krm.collector.facts import ContainerFacts, PodFacts
-from krm.collector.sources.amounts import Found
+from krm.collector.sources.podstate import Found
 from krm.collector.world import PodKept, World
 from krm.store.connect import Database
 

@@ -10,9 +10,8 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Op
 
 from krm.collector.facts import NodeFacts, PodFacts, node_facts, pod_facts
 from krm.collector.known import Known
-from krm.collector.sources.amounts import Found
 from krm.collector.sources.devices import claims_held, slices_offered
-from krm.collector.sources.podstate import pod_state
+from krm.collector.sources.podstate import Found, pod_state
 from krm.collector.sources.state import counts, node_state, quota_state
 from krm.model.measures import Sample, Subject
 from krm.store.connect import Database

@@ -16,8 +16,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
-from krm.collector.sources.amounts import Found
-from krm.collector.sources.podstate import EXTENDED_REQUEST
+from krm.collector.sources.podstate import EXTENDED_REQUEST, Found
 from krm.model.measures import Subject
 from krm.model.reading import integer, mapping, rows, text
 

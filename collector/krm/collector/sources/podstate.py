@@ -1,38 +1,15 @@
-"""What one pod holds: requests and limits in force, of its containers and of itself. Pure.
-
-A container's are those that the kubelet has applied: status.containerStatuses[].resources, before 1.33
-allocatedResources, else the spec. The pod's are those that the scheduler reserves and `kubectl describe node`
-prints: the larger of (containers and sidecars together) and (each init container beside the sidecars before
-it), where a resize that is in progress counts with the larger of old and new; what spec.resources asks for the
-pod as a whole instead of that; and the overhead of its runtime class.
-
-A container without a request asks for 0; one without a limit has no limit, which is no number. The limit of a
-pod is the sum of those that there are, as Kubernetes has it.
-"""
+"""What one pod holds, as samples of source `state`. Pure: krm.model.podresources works it out."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
 
-from krm.collector.sources.amounts import (
-    CPU,
-    MEMORY,
-    MILLI,
-    NANO,
-    RESIZABLE,
-    STORAGE,
-    Amounts,
-    Found,
-    Troubles,
-    add,
-    largest,
-    read,
-)  # fmt: skip
-from krm.model.measures import Subject
-from krm.model.reading import mapping, rows, text
+from krm.model.amounts import CPU, MEMORY, MILLI, NANO, STORAGE, Amounts
+from krm.model.measures import Sample, Subject
+from krm.model.podresources import LIMITS, REQUESTS, Held, has_ended, pod_resources
+from krm.model.reading import mapping, text
 
-REQUESTS, LIMITS = FIELDS = ("requests", "limits")
-_ENDED = frozenset({"Succeeded", "Failed"})
+SOURCE = "state"
 # resource -> metrics, and how many amounts are one of their unit
 _METRICS = {
     CPU: ("cpu/request", "cpu/limit", MILLI),
@@ -40,21 +17,17 @@ _METRICS = {
     STORAGE: ("ephemeral_storage/request", "ephemeral_storage/limit", NANO),
 }
 EXTENDED_REQUEST = "extended/request"
-Held = Dict[str, Amounts]  # by field
-_NOTHING: Dict[str, Any] = {}
 
 
-class _Container(NamedTuple):
-    name: str
-    restartable: bool  # a sidecar; of an init container
-    runs: bool
-    reserved: Held  # what the scheduler counts
-    in_force: Held  # what the kubelet has applied
+class Found(NamedTuple):
+    """What one object says, without a time: it holds until the object changes."""
 
+    values: Tuple[Tuple[Subject, Mapping[str, float]], ...]
+    troubles: Tuple[str, ...] = ()  # sentences: what could not be read, and is therefore not known
 
-def has_ended(pod: Dict[str, Any]) -> bool:
-    """It holds nothing any more."""
-    return text(mapping(pod.get("status")).get("phase")) in _ENDED
+    def samples(self, now: float) -> List[Sample]:
+        """The same as samples at `now`, Unix seconds."""
+        return [Sample(subject, now, values, SOURCE) for subject, values in self.values]
 
 
 def pod_subject(pod: Dict[str, Any]) -> Subject:
@@ -68,99 +41,17 @@ def pod_state(pod: Dict[str, Any]) -> Found:
     """`pod`: the decoded object. It depends on nothing else: keep it as long as uid and resourceVersion stand."""
     if has_ended(pod):
         return Found(())
-    subject = pod_subject(pod)
-    troubles = Troubles(f"pod {subject.namespace}/{subject.pod}")
-    spec, status = mapping(pod.get("spec")), mapping(pod.get("status"))
-    infeasible = _is_infeasible(status)
-    containers = _containers(spec.get("containers"), status.get("containerStatuses"), infeasible, troubles)
-    inits = _containers(spec.get("initContainers"), status.get("initContainerStatuses"), infeasible, troubles)
-    totals: Held = {}
-    for field in FIELDS:
-        total: Amounts = {}
-        for one in containers:
-            add(total, one.reserved[field])
-        totals[field] = _with_inits(total, inits, field) if inits else total
-    _as_a_whole(totals, spec, troubles)
-    values = _values(subject, totals)
-    values[0][1].update(_overhead(spec, troubles))
-    for one in containers + [init for init in inits if init.restartable or init.runs]:
-        values += _values(subject._replace(container=one.name), one.in_force)
-    return Found(tuple(values), tuple(troubles.told))
+    subject, held = pod_subject(pod), pod_resources(pod)
+    values = _values(subject, held.totals)
+    values[0][1].update(_overhead(held.overhead))
+    for one in held.containers:
+        if not one.is_init or one.restartable or one.runs:
+            values += _values(subject._replace(container=one.name), one.in_force)
+    return Found(tuple(values), held.troubles)
 
 
-def _containers(specs: Any, statuses: Any, infeasible: bool, troubles: Troubles) -> List[_Container]:
-    by_name = {text(one.get("name")): one for one in rows(statuses)}
-    found = []
-    for one in rows(specs):
-        name = text(one.get("name"))
-        status, spec = by_name.get(name, _NOTHING), mapping(one.get("resources"))
-        where = "container " + name
-        requests, limits = (read(spec.get(field), troubles, where, field) for field in FIELDS)
-        asked = {REQUESTS: requests, LIMITS: limits}
-        reserved, in_force = _resized(asked, spec, status, infeasible, troubles, where)
-        runs = "running" in mapping(status.get("state"))
-        found.append(_Container(name, one.get("restartPolicy") == "Always", runs, reserved, in_force))
-    return found
-
-
-def _resized(
-    asked: Held, spec: Dict[str, Any], status: Dict[str, Any], infeasible: bool, troubles: Troubles, where: str
-) -> Tuple[Held, Held]:
-    """What is reserved and what is in force, where the kubelet tells of something else than the spec."""
-    applied, allocated = status.get("resources"), status.get("allocatedResources")
-    known = isinstance(applied, dict)
-    current = mapping(applied) if known else {**spec, REQUESTS: allocated} if isinstance(allocated, dict) else spec
-    if current == spec and allocated in (None, spec.get(REQUESTS)):
-        return asked, asked  # nearly always
-    reserved, in_force = dict(asked), {}
-    for field in FIELDS:
-        actual = read(current.get(field), troubles, where, "status", field)
-        if known:
-            held = read(allocated, troubles, where, "status", field) if field == REQUESTS else {}
-            reserved[field] = largest(actual, held, {} if infeasible else asked[field])
-        fixed = {name: amount for name, amount in asked[field].items() if name not in RESIZABLE}
-        in_force[field] = {**fixed, **actual}
-    return reserved, in_force
-
-
-def _is_infeasible(status: Dict[str, Any]) -> bool:
-    """A resize was asked for that the node cannot give: what the spec asks for now is not reserved."""
-    pending = (one for one in rows(status.get("conditions")) if one.get("type") == "PodResizePending")
-    return next(pending, {}).get("reason") == "Infeasible"
-
-
-def _with_inits(total: Amounts, inits: List[_Container], field: str) -> Amounts:
-    """`total` of the containers, with the sidecars, and never less than any moment of the start."""
-    sidecars: Amounts = {}
-    peaks = []
-    for one in inits:
-        own = dict(one.reserved[field])
-        if one.restartable:
-            add(total, own)
-            add(sidecars, own)
-            peaks.append(dict(sidecars))
-        else:
-            add(own, sidecars)
-            peaks.append(own)
-    return largest(total, *peaks)
-
-
-def _as_a_whole(totals: Held, spec: Dict[str, Any], troubles: Troubles) -> None:
-    """Pod-level resources stand for their containers' sum; the overhead comes on top."""
-    resources = mapping(spec.get("resources"))
-    for field, total in totals.items():
-        asked = read(resources.get(field), troubles, "spec.resources", field) if resources else {}
-        total.update((name, amount) for name, amount in asked.items() if name in RESIZABLE)
-    if spec.get("overhead"):
-        overhead = read(spec["overhead"], troubles, "spec.overhead")
-        add(totals[REQUESTS], overhead)
-        limits = totals[LIMITS]
-        add(limits, {name: amount for name, amount in overhead.items() if limits.get(name)})
-
-
-def _overhead(spec: Dict[str, Any], troubles: Troubles) -> Dict[str, float]:
+def _overhead(amounts: Amounts) -> Dict[str, float]:
     """What the pod's RuntimeClass declares beyond its containers; nothing where it has none."""
-    amounts = read(spec.get("overhead"), troubles, "spec.overhead") if spec.get("overhead") else {}
     wanted = ((CPU, "overhead/cpu_request", MILLI), (MEMORY, "overhead/memory_request", NANO))
     known = ((metric, amounts.get(name), unit) for name, metric, unit in wanted)
     return {metric: amount / unit for metric, amount, unit in known if amount is not None}

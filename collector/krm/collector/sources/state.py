@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
-from krm.collector.sources.amounts import CPU, MEMORY, MILLI, NANO, STORAGE, Found, Troubles, read, read_one
 from krm.collector.sources.devices import claims_held, slices_offered
-from krm.collector.sources.podstate import has_ended, pod_state, pod_subject
+from krm.collector.sources.podstate import Found, pod_state, pod_subject
+from krm.model.amounts import CPU, MEMORY, MILLI, NANO, STORAGE, Troubles, read, read_one
 from krm.model.measures import Sample, Subject
+from krm.model.podresources import has_ended
 from krm.model.reading import mapping, text
 
 _PODS = "pods"

@@ -1,4 +1,4 @@
-"""Resource lists (`{"cpu": "500m", "memory": "1Gi"}`) to exact amounts, sums and maxima, and into metrics' units.
+"""Resource lists (`{"cpu": "500m", "memory": "1Gi"}`) to exact amounts, sums and maxima. Pure.
 
 An amount is an integer of a thousand-millionth of the resource's own unit (cores, bytes, a count): Kubernetes
 rounds up to that too, so sums are exact and as its own. None is one that could not be read, and a sum that it
@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import ceil
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 from krm.model import quantities
-from krm.model.measures import Sample, Subject
 
-SOURCE = "state"
 CPU, MEMORY, STORAGE = "cpu", "memory", "ephemeral-storage"
 # What a kubelet can change while a container runs, and what a pod as a whole can ask for.
 RESIZABLE = frozenset({CPU, MEMORY})
@@ -27,17 +25,6 @@ NANO = 10**9  # amounts in one unit: dividing by it is the one rounding
 MILLI = 10**6  # amounts in a thousandth of one: millicores
 
 Amounts = Dict[str, Optional[int]]
-
-
-class Found(NamedTuple):
-    """What one object says, without a time: it holds until the object changes."""
-
-    values: Tuple[Tuple[Subject, Mapping[str, float]], ...]
-    troubles: Tuple[str, ...] = ()  # sentences: what could not be read, and is therefore not known
-
-    def samples(self, now: float) -> List[Sample]:
-        """The same as samples at `now`, Unix seconds."""
-        return [Sample(subject, now, values, SOURCE) for subject, values in self.values]
 
 
 class Troubles:

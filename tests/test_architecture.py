@@ -30,9 +30,11 @@ MAY_IMPORT: Dict[str, FrozenSet[str]] = {
     # Of the stage it takes settings, signals and health; it has no Redis.
     "agent": frozenset({"model", "stage"}),
     "client": frozenset({"model", "store"}),
-    "cli": frozenset({"model", "store", "client"}),
-    "monitor": frozenset({"model", "store", "client"}),
-    "server": frozenset({"model", "cluster", "store", "stage", "client"}),
+    # The facade and the command alone ask the analysis; who only reads never imports it.
+    "cli": frozenset({"model", "store", "client", "monitor", "analysis"}),
+    "monitor": frozenset({"model", "store", "client", "analysis"}),
+    "server": frozenset({"model", "cluster", "store", "stage", "client", "monitor", "analysis"}),
+    "analysis": frozenset({"model"}),
     "simulator": frozenset({"model"}),
 }
 # Third-party packages with a door of their own: import name -> the rooms that may use them.
@@ -44,7 +46,7 @@ DOORS: Dict[str, FrozenSet[str]] = {
 # Imported inside a function, a package costs only those who ask: client.to_kubernetes() does so.
 LAZY_DOORS: Dict[str, FrozenSet[str]] = {"kubernetes": frozenset({"client"})}
 # What a bare `pip install krm` brings, for rooms that readers import.
-BASE_ROOMS = frozenset({"model", "store", "client", "cli", "monitor"})
+BASE_ROOMS = frozenset({"model", "store", "client", "cli", "monitor", "analysis"})
 BASE_PACKAGES = frozenset({"redis", "msgpack"})
 IMAGES = ("streamer", "verifier", "aggregator", "collector", "agent", "server")
 

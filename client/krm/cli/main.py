@@ -17,12 +17,13 @@ from krm.cli.options import COMMANDS, STAGES, build_parser
 from krm.cli.terminal import say, survive_any_locale
 
 COMPLETE = "__complete"  # what a shell's completion calls
-OK, ERROR, USAGE, NOT_TRUSTED, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 3, 130, 141, 143
+OK, ERROR, USAGE, NOT_TRUSTED, FOUND, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 3, 4, 130, 141, 143
 EXIT_CODES: Tuple[Tuple[int, str], ...] = (
     (OK, "done, and every answer was live"),
     (ERROR, "an error, told in a sentence on stderr"),
     (USAGE, "the command line does not parse"),
     (NOT_TRUSTED, "answered or refused because a kind is not live (stale, warming, forbidden ...)"),
+    (FOUND, "findings of --fail-on or above exist"),
     (INTERRUPTED, "interrupted (SIGINT)"),
     (BROKEN_PIPE, "whoever read the output went away (SIGPIPE)"),
     (TERMINATED, "terminated (SIGTERM)"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Dict, Tuple
 
-from krm.cli import options_measured, options_running
+from krm.cli import options_findings, options_measured, options_running
 from krm.cli.grammar import (
     Parser,
     add_command,
@@ -25,6 +25,7 @@ COMMANDS: Dict[str, str] = {
     "top": "krm.cli.top",
     "processes": "krm.cli.running",
     "kills": "krm.cli.kills",
+    "breaches": "krm.cli.breaches",
     "changes": "krm.cli.changes",
     "diff": "krm.cli.diff",
     "explain-trust": "krm.cli.explain",
@@ -158,6 +159,7 @@ _ADDERS = (
     ("top", options_measured.top),
     ("processes", options_measured.processes),
     ("kills", options_measured.kills),
+    ("breaches", options_findings.breaches),
     ("changes", _changes),
     ("diff", _diff),
     ("explain-trust", _explain),

@@ -1,0 +1,1 @@
+"""The grammar of what to do: hpa, quota, recommend, report, bill, alerts."""

@@ -1,0 +1,37 @@
+"""The grammar of what is the matter: breaches, oom, neighbours, nodes, pending."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from krm.cli.grammar import Parser, add_command, all_or_one_namespace, trust, where
+
+FORMATS = ("wide", "json", "yaml", "name")
+SEVERITIES = ("info", "warning", "critical")  # of krm.analysis.finding, which no grammar waits for
+
+
+def answered(command: Parser, wide: str, namespaced: bool = True) -> None:
+    """What every subcommand that answers a question takes. wide: what -o wide shows besides."""
+    if namespaced:
+        all_or_one_namespace(command)
+    command.add_argument("--no-headers", action="store_true", help="no headings")
+    command.add_argument(
+        "-o", "--output", choices=FORMATS, default="",
+        help=f"wide: {wide}; json, yaml: everything, with evidence and worth; name: whom findings are about",
+    )  # fmt: skip
+    command.add_argument(
+        "--fail-on", choices=SEVERITIES, default="", help="exit with 4 where a finding of this severity or above is"
+    )
+    trust(command)
+    where(command)
+
+
+def breaches(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(
+        parser, commands, name, "containers near or above their limits and requests over a window"
+    )
+    command.add_argument(
+        "--threshold", metavar="PERCENT", type=float, default=90.0, help="of the limit (default: 90)"
+    )
+    command.add_argument("--window", metavar="SPAN", default="5m", help="30s, 5m, 1h ... (default: 5m)")
+    answered(command, "peak, longest run, points that are there, node")

@@ -1,0 +1,37 @@
+"""Arguments of the facade: what is wrong is a BadRequest, which is a ValueError, that names what is allowed."""
+
+from __future__ import annotations
+
+import re
+from typing import Sequence
+
+from krm.client.errors import BadRequest
+from krm.model.durations import MAX_SECONDS, parse_duration
+
+_WINDOW = re.compile(r"[0-9]+[smhd]")
+
+
+def window(text: str, name: str = "time_window") -> float:
+    """`30s`, `5m`, `24h`, `7d` -> seconds, above 0. Raises BadRequest."""
+    if not isinstance(text, str) or not _WINDOW.fullmatch(text):
+        raise BadRequest(f"{name}={text!r}: write Ns, Nm, Nh or Nd, e.g. 30s, 5m, 24h, 7d")
+    if int(text[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[text[-1]] > MAX_SECONDS:
+        raise BadRequest(f"{name}={text!r} is longer than a year")
+    seconds = parse_duration(text)
+    if not seconds > 0:
+        raise BadRequest(f"{name}={text!r} is no time at all")
+    return seconds
+
+
+def one_of(value: str, allowed: Sequence[str], name: str) -> str:
+    """The value. Raises BadRequest."""
+    if value not in allowed:
+        raise BadRequest(f"{name}={value!r}: one of {', '.join(allowed)} is meant")
+    return value
+
+
+def percent(value: float, name: str) -> float:
+    """Above 0 and at most 1,000 (what is used may be many times what was requested). Raises BadRequest."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1000:
+        raise BadRequest(f"{name}={value!r}: a number above 0 and at most 1000 is meant, e.g. 90")
+    return float(value)

@@ -1,0 +1,74 @@
+"""`K8sResourceMonitor`: every question about a cluster as one call, answered with evidence and with its worth.
+
+    with K8sResourceMonitor() as monitor:
+        monitor.connect(kubeconfig="/path/to/kubeconfig", context="production")
+        print(monitor.detect_limit_breaches(threshold_percent=90, time_window="5m"))
+
+Answers are frozen dataclasses (krm.analysis.answer): `.rows`, `.findings`, `.worth`, `.to_dict()`,
+`.to_dataframe()`. What reads a question's inputs is krm.monitor.gather; what answers it is a module of
+krm.analysis, imported when it is first asked. Wrong arguments raise ValueError; a kind that may not be read, or is
+not there, the errors of krm.client.errors.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Optional
+
+from krm.client.client import Client, connect
+from krm.client.errors import BadRequest
+from krm.monitor import arguments
+from krm.monitor.gather import gather
+
+if TYPE_CHECKING:
+    from krm.analysis.limits.breaches import Breaches
+
+
+class K8sResourceMonitor:
+    """Not for several threads."""
+
+    def __init__(self, client: Optional[Client] = None) -> None:
+        """client: one that is open already, which `close` leaves open; None = `connect` opens one."""
+        self._client, self._own = client, client is None
+
+    def __enter__(self) -> K8sResourceMonitor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends what `connect` opened or started."""
+        if self._own and self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def connect(self, url: Optional[str] = None) -> None:
+        """TODO H1"""
+        self._client = connect(url)
+
+    @property
+    def client(self) -> Client:
+        """Raises BadRequest before `connect`."""
+        if self._client is None:
+            raise BadRequest("not connected: call connect() first")
+        return self._client
+
+    def detect_limit_breaches(
+        self, threshold_percent: float = 90, time_window: str = "5m", namespace: Optional[str] = None
+    ) -> Breaches:
+        """Containers that came near their limits within the window, or above their requests."""
+        breaches: Breaches = self._answer(
+            "limits.breaches",
+            namespace=namespace,
+            threshold=arguments.percent(threshold_percent, "threshold_percent") / 100,
+            window=arguments.window(time_window),
+        )
+        return breaches
+
+    # Every other question likewise: TODO, each by its owner.
+
+    def _answer(self, module: str, **asked: Any) -> Any:
+        question = importlib.import_module(f"krm.analysis.{module}")
+        wanted = question.Asked(**asked)
+        return question.answer(gather(self.client, question.needs(wanted)), wanted)

@@ -34,12 +34,17 @@ def server(paper: Paper, tmp_path: Path) -> Iterator[KrmServer]:
 
 
 def happen(paper: Paper, changes: int, seed: int) -> int:
-    """Pods are made, changed, deleted and made again; the last resourceVersion."""
+    """Pods are made, changed, deleted and made again; the last resourceVersion.
+
+    The last change is no deletion: who lists anew after one is told of nothing that is as new.
+    """
     churn = Churn(paper.world, weights={"pods": 1.0}, seed=seed)
     step = 50
     for _ in range(changes // step):
         churn.turn(step)
         time.sleep(step / RATE)
+    while paper.truth.present("pods").facts[-1].deleted:
+        churn.turn(1)
     return paper.truth.present("pods").facts[-1].rv
 
 

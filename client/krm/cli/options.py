@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Dict, Tuple
 
-from krm.cli import options_findings, options_measured, options_running
+from krm.cli import options_advice, options_findings, options_measured, options_running
 from krm.cli.grammar import (
     Parser,
     add_command,
@@ -26,6 +26,7 @@ COMMANDS: Dict[str, str] = {
     "processes": "krm.cli.running",
     "kills": "krm.cli.kills",
     "breaches": "krm.cli.breaches",
+    "bill": "krm.cli.bill",
     "changes": "krm.cli.changes",
     "diff": "krm.cli.diff",
     "explain-trust": "krm.cli.explain",
@@ -160,6 +161,7 @@ _ADDERS = (
     ("processes", options_measured.processes),
     ("kills", options_measured.kills),
     ("breaches", options_findings.breaches),
+    ("bill", options_advice.bill),
     ("changes", _changes),
     ("diff", _diff),
     ("explain-trust", _explain),

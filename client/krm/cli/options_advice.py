@@ -1,1 +1,42 @@
 """The grammar of what to do: hpa, quota, recommend, report, bill, alerts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from krm.cli.grammar import Parser, add_command, trust, where
+
+
+def bill(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(parser, commands, name, "what a month cost, and whom: derived, closed, proven")
+    command.add_argument("--month", metavar="YYYY-MM", required=True, help="a calendar month of --timezone")
+    command.add_argument("--prices", metavar="FILE", default="", help="prices, as docs/billing.md has them")
+    command.add_argument("--timezone", metavar="ZONE", default="UTC", help="Europe/Berlin, +02:00 (default: UTC)")
+    command.add_argument(
+        "--by", metavar="WHAT", default="namespace", help="namespace, pod or label:KEY (default: namespace)"
+    )
+    command.add_argument(
+        "--charge", metavar="WHAT", default="max", help="max of request and usage, request, or usage (default: max)"
+    )
+    command.add_argument(
+        "--idle",
+        metavar="HOW",
+        default="apart",
+        help="apart: a line; shared: by who was there (default: apart)",
+    )
+    command.add_argument("--cost-centre", metavar="KEY", default="", help="label of namespaces that names it")
+    closing = command.add_argument_group("closed months")
+    closing.add_argument("--folder", metavar="DIR", help="where they are kept (default: $KRM_BILLS)")
+    closing.add_argument("--close", action="store_true", help="keep this month's bill there, for ever")
+    closing.add_argument("--correct", metavar="REASON", default="", help="with --close: as the next version")
+    closing.add_argument("--closed", action="store_true", help="show the closed bill, and derive nothing")
+    closing.add_argument("--verify", action="store_true", help="derive it again; exit 1 where it differs")
+    closing.add_argument("--bill-version", metavar="N", type=int, help="of a closed month (default: the newest)")
+    command.add_argument("--no-headers", action="store_true", help="no headings")
+    command.add_argument(
+        "-o", "--output", choices=("wide", "json", "csv"), default="",
+        help="wide: GPU, storage, cost centre; json: the canonical bill; csv: for accounting",
+    )  # fmt: skip
+    command.add_argument("--csv-columns", metavar="FILE", default="", help="columns of -o csv (docs/billing.md)")
+    trust(command)
+    where(command)

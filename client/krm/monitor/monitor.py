@@ -21,6 +21,7 @@ from krm.monitor import arguments
 from krm.monitor.gather import gather
 
 if TYPE_CHECKING:
+    from krm.analysis.billing.bill import Bill
     from krm.analysis.limits.breaches import Breaches
 
 
@@ -65,6 +66,23 @@ class K8sResourceMonitor:
             window=arguments.window(time_window),
         )
         return breaches
+
+    def bill(
+        self,
+        month: str,
+        prices: str,
+        by: str = "namespace",
+        charge: str = "max",
+        idle: str = "apart",
+        timezone: str = "UTC",
+        cost_centre: str = "",
+    ) -> Bill:
+        """What a month (YYYY-MM) cost, and whom. prices: path of a file (docs/billing.md). by: namespace, pod,
+        label:KEY. charge: max (of request and usage), request, usage. idle: apart, or shared by who was there."""
+        from krm.monitor import billing
+
+        options = billing.options_of(by, charge, idle, cost_centre)
+        return billing.make(self.client, month, timezone, billing.read_file(prices), options).bill
 
     # Every other question likewise: TODO, each by its owner.
 

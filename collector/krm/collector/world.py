@@ -1,4 +1,4 @@
-"""The cluster as the snapshots show it, as far as measurements need it: pods, nodes, quotas, devices."""
+"""The cluster as the snapshots show it, as far as measurements need it: pods, nodes, quotas, volumes, devices."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from krm.collector.facts import NodeFacts, PodFacts, node_facts, pod_facts
 from krm.collector.known import Known
 from krm.collector.sources.devices import claims_held, slices_offered
 from krm.collector.sources.podstate import Found, pod_state
-from krm.collector.sources.state import counts, node_state, quota_state
+from krm.collector.sources.state import claim_state, counts, node_state, quota_state
 from krm.model.measures import Sample, Subject
 from krm.store.connect import Database
 from krm.store.keys import Keys, label
 
-PODS, NODES, QUOTAS = "pods", "nodes", "resourcequotas"
+PODS, NODES, QUOTAS, VOLUMES = "pods", "nodes", "resourcequotas", "persistentvolumeclaims"
 CLAIMS, SLICES = "resourceclaims.resource.k8s.io", "resourceslices.resource.k8s.io"
 # Seconds for which pods stay sorted by node: 1,000 agents would each go through all pods several times a second.
 INDEXED = 0.5
@@ -66,6 +66,10 @@ class World:
         )
         self._quotas: List[Known[Found]] = [
             Known(database, Keys(cluster, QUOTAS, space), lambda quota: _told(quota_state(dict(quota))), stop)
+            for space in spaces
+        ]
+        self._volumes: List[Known[Found]] = [
+            Known(database, Keys(cluster, VOLUMES, space), lambda claim: _told(claim_state(dict(claim))), stop)
             for space in spaces
         ]
         self._claims: List[Known[Mapping[str, Any]]] = [
@@ -172,9 +176,9 @@ class World:
         return frozenset(kept.facts.address for kept in self.all_nodes())
 
     def beside(self, now: float) -> List[Sample]:
-        """What is told beside requests and limits: how many pods there are, quotas, claimed and offered devices."""
+        """What is told beside requests and limits: counts of pods, quotas, volumes and devices."""
         found: List[Found] = []
-        for known in self._quotas:
+        for known in (*self._quotas, *self._volumes):
             with known.lock:
                 found += list(known.objects.values())
         subjects = {one.facts.uid: _subject(one.facts) for one in self.all_pods()}
@@ -186,7 +190,7 @@ class World:
         return [sample for one in found for sample in one.samples(now)]
 
     def _all(self) -> List[Known[Any]]:
-        return [*self.pods, self.nodes, *self._quotas, *self._claims, self._slices]
+        return [*self.pods, self.nodes, *self._quotas, *self._volumes, *self._claims, self._slices]
 
 
 def _key(facts: PodFacts) -> PodKey:

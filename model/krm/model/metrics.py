@@ -157,6 +157,8 @@ PART_TWO: Tuple[Metric, ...] = (
     Metric("quota/used", "as the resource", GAUGE, (NAMESPACE,), _STATE,
            "Of a ResourceQuota; resource_id is QUOTA/RESOURCE. cpu in millicores.", step=0.001),
     Metric("quota/hard", "as the resource", GAUGE, (NAMESPACE,), _STATE, "The same: what is allowed.", step=0.001),
+    Metric("storage/claimed", BYTES, GAUGE, (NAMESPACE,), _STATE,
+           "Of a bound PersistentVolumeClaim; resource_id is CLASS/CLAIM.", step=1024),
     Metric("extended/request", COUNT, GAUGE, _LIMITS, _STATE,
            "Extended resources and ResourceClaims' devices; resource_id is the resource or device class."),
     Metric("extended/node_capacity", COUNT, GAUGE, _NODES, _STATE, "The same, of the node (ResourceSlices too)."),

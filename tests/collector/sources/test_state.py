@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import pytest
 from collector.sources.held import LOG, SIDE, TABLE_OF_PODS, WEB, Body, container, pod, resized
 from krm.collector.sources.podstate import pod_state
-from krm.collector.sources.state import node_state, quota_state, state_samples
+from krm.collector.sources.state import claim_state, node_state, quota_state, state_samples
 from krm.model.measures import CONTAINER, POD, Sample, Subject
 from krm.model.metrics import TABLE
 
@@ -233,3 +233,17 @@ def test_five_thousand_pods_cost_less_than_a_third_of_a_second() -> None:
     plain = cpu_of(lambda: sum(one * one for one in range(500_000)))  # .025 s where nothing else runs
     spent = cpu_of(lambda: state_samples(bodies, [], [], [], [], NOW))
     assert spent < 0.3 * max(1.0, plain / 0.025), (spent, plain)
+
+
+def test_a_bound_claim_holds_what_its_volume_has() -> None:
+    claim = {
+        "metadata": {"namespace": "shop", "name": "data"},
+        "spec": {"storageClassName": "fast", "resources": {"requests": {"storage": "5Gi"}}},
+        "status": {"phase": "Bound", "capacity": {"storage": "8Gi"}},
+    }
+    samples = claim_state(claim).samples(NOW)
+    assert own(samples, namespace="shop", resource_id="fast/data") == {"storage/claimed": 8 * 1024 * MI}
+    pending = {**claim, "status": {"phase": "Pending"}}
+    assert claim_state(pending).values == ()
+    spoilt = {**claim, "status": {"phase": "Bound", "capacity": {"storage": "much"}}}
+    assert (claim_state(spoilt).values, len(claim_state(spoilt).troubles)) == ((), 1)

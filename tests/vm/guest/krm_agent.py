@@ -57,7 +57,7 @@ class Agent:
         return json.loads(body) if answer.status == 200 else None
 
     def next_document(self, path: str) -> Any:
-        """One of a turn that began after this was called: the second that comes, since the first may have begun before."""
+        """One of a turn that began after this was called: the second that comes, at the latest."""
         times = {time.time()}
         found: Any = None
 

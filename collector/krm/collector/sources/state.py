@@ -84,6 +84,20 @@ def quota_state(quota: Dict[str, Any]) -> Found:
     )
 
 
+def claim_state(claim: Dict[str, Any]) -> Found:
+    """What a PersistentVolumeClaim holds, once it is bound."""
+    spec, status = mapping(claim.get("spec")), mapping(claim.get("status"))
+    namespace = text(mapping(claim.get("metadata")).get("namespace"))
+    troubles = Troubles(f"persistentvolumeclaim {namespace}/{_name(claim)}")
+    capacity = mapping(status.get("capacity"))
+    if text(status.get("phase")) != "Bound" or "storage" not in capacity:
+        return Found(())
+    amount = read_one(capacity["storage"], troubles, "status.capacity", "storage")
+    subject = Subject(namespace, resource_id=f"{text(spec.get('storageClassName'))}/{_name(claim)}")
+    held = () if amount is None else ((subject, {"storage/claimed": amount / NANO}),)
+    return Found(held, tuple(troubles.told))
+
+
 def counts(pods: Iterable[Subject], nodes: Iterable[str]) -> Found:
     """How many pods have not ended. `pods`: their subjects. `nodes`: names of all, so that an empty one has 0."""
     by_node: Counter = Counter(dict.fromkeys(nodes, 0))  # type: ignore[type-arg]

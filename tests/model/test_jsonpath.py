@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from krm.cli.layout import Columns
 from krm.model.jsonpath import (
     MISSING,
     BadPath,
@@ -17,6 +16,7 @@ from krm.model.jsonpath import (
     parse_relaxed,
     parse_template,
 )
+from krm.model.layout import Columns
 
 LIST = {
     "kind": "List",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any, Callable, ClassVar, Dict, List, NamedTuple, Sequence, Tuple
 
 from krm.analysis.finding import Finding, at_least
+from krm.analysis.plain import frame, plain, row_type_of
 from krm.analysis.worth import Worth
+from krm.model.layout import Columns
+from krm.model.safetext import safe
 from krm.model.trust import LIVE
 
 
@@ -47,36 +50,21 @@ class Answer:
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, for JSON. NaN and infinity are None."""
-        plain: Dict[str, Any] = _plain(self)
-        return plain
+        found: Dict[str, Any] = plain(self)
+        return found
 
     def to_dataframe(self, package: str = "") -> Any:
-        """A row a row of its table. package: pandas or polars, '' = what is installed. Raises ImportError."""
-        raise NotImplementedError  # TODO H1
+        """A row a row of its table, with all fields. package: pandas or polars, '' = what is installed.
+
+        Raises ImportError (none is installed), ValueError (neither of the two was named).
+        """
+        return frame(self.table, type(self.table[0]) if self.table else row_type_of(type(self)), package)
 
     def __str__(self) -> str:
-        lines = [*_aligned(self.cells()), *(f"{one.severity}: {one.sentence}" for one in self.findings)]
-        if not self.table:
-            lines.insert(0, self.NOTHING)
+        """Its table, then a line a finding, then why it is not live and what it lacks. Safe on a terminal."""
+        lines = Columns().lines(self.cells()) or [self.NOTHING]
+        told = [f"{one.severity}: {one.sentence}" for one in self.findings]
         if self.worth.state != LIVE:
-            lines.append(f"{self.worth.state}: {'; '.join(self.worth.reasons)}")
-        return "\n".join(lines)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> List[str]:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))] if rows else []
-    return ["   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: _plain(part) for name, part in value._asdict().items()}
-    if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
+            told.append(f"the answer is {self.worth.state}")
+        told += self.worth.reasons
+        return "\n".join(lines + [safe(line) for line in told])

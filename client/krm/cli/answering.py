@@ -10,10 +10,10 @@ import argparse
 from typing import Any
 
 from krm.analysis.answer import Answer
-from krm.cli.layout import Columns
 from krm.cli.opening import chosen_namespace, open_client
 from krm.cli.output import dump_json, dump_yaml
 from krm.cli.terminal import say, write
+from krm.model.layout import Columns
 from krm.model.trust import LIVE
 from krm.monitor import K8sResourceMonitor
 

@@ -10,10 +10,10 @@ from typing import Any, Dict, Optional
 
 from krm.cli.durations import span
 from krm.cli.get import NOT_TRUSTED, Teller
-from krm.cli.layout import Columns
 from krm.cli.opening import chosen_namespace, followed, open_client, resolve
 from krm.client.moments import published
 from krm.client.watch import Change
+from krm.model.layout import Columns
 
 # Cells, padding included: a time, ADDED to DELETED, NAMESPACE/POD, then what stays short. Of the token,
 # which comes last, no width need be known.

@@ -11,8 +11,8 @@ import sys
 from typing import List, Sequence, Tuple
 
 from krm.cli.options import COMMANDS, OUTPUTS, STAGES, build_parser
-from krm.cli.terminal import safe
 from krm.client.errors import KrmError
+from krm.model.safetext import safe
 
 NO_FILES, FILES = 4, 0
 # Names of one answer: a shell asks at each key, and nobody reads more.

@@ -6,10 +6,10 @@ import argparse
 import os
 from dataclasses import replace
 
-from krm.cli.layout import Columns
 from krm.client.contexts import Context, Contexts, config_path, read, write
 from krm.client.direct import told
 from krm.client.errors import BadRequest
+from krm.model.layout import Columns
 from krm.store.url import parse
 
 

@@ -10,16 +10,17 @@ import re
 from typing import Any, Iterator, List, Optional
 
 from krm.cli.get import tell
-from krm.cli.layout import Columns
 from krm.cli.opening import open_client, resolve
-from krm.cli.terminal import safe, say
+from krm.cli.terminal import say
 from krm.client.client import Client
 from krm.client.errors import BadRequest, KrmError, UnknownKind
 from krm.client.names import is_cluster_scoped
 from krm.client.objects import KubernetesObject
 from krm.model import times
 from krm.model.cells import since
+from krm.model.layout import Columns
 from krm.model.reading import mapping, text
+from krm.model.safetext import safe
 from krm.model.trust import LIVE, Trust
 
 NOT_TRUSTED = 3

@@ -9,8 +9,9 @@ from typing import Any, Iterator, List, Optional, Tuple
 
 from krm.cli.get import tell
 from krm.cli.opening import chosen_namespace, open_client, resolve
-from krm.cli.terminal import paint, safe, wants_colour
+from krm.cli.terminal import paint, wants_colour
 from krm.client.objects import Difference
+from krm.model.safetext import safe
 from krm.model.trust import LIVE
 
 _MARK = {"ADDED": ("+", "green"), "DELETED": ("-", "red"), "MODIFIED": ("~", "yellow")}

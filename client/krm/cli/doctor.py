@@ -18,11 +18,12 @@ from krm.cli.checks import Line, Source, lines, source_of
 from krm.cli.live import detail
 from krm.cli.opening import open_client
 from krm.cli.plan import kinds_of
-from krm.cli.terminal import paint, safe, wants_colour
+from krm.cli.terminal import paint, wants_colour
 from krm.client.client import Client
 from krm.client.directory import Directory
 from krm.client.errors import BadRequest, KrmError
 from krm.client.locate import locate, running_here, state_folder
+from krm.model.safetext import safe
 from krm.store.connect import Facts
 from krm.store.embedded import find_server
 from krm.store.keys import Keys

@@ -7,9 +7,9 @@ from typing import Iterator, List, Optional
 
 from krm.cli.durations import ago, span
 from krm.cli.opening import chosen_namespace, open_client, resolve
-from krm.cli.terminal import safe
 from krm.client.source import KindStatus
 from krm.model import trust as states
+from krm.model.safetext import safe
 from krm.model.trust import Trust
 
 # What a state means for whoever reads, and what to do where it is not live.

@@ -8,11 +8,12 @@ import sys
 from typing import Any, Dict, List, Sequence, Tuple
 
 from krm.cli.durations import ago, span
-from krm.cli.layout import Columns, width
-from krm.cli.terminal import STATE_COLOUR, is_terminal, paint, safe, wants_colour
+from krm.cli.terminal import STATE_COLOUR, is_terminal, paint, wants_colour
 from krm.client.source import KindStatus
 from krm.model import delays
+from krm.model.layout import Columns, width
 from krm.model.messages import Bad
+from krm.model.safetext import safe
 from krm.model.trust import LIVE, STALE, Trust
 
 # A state of tables alone: stale for no other reason than that something has not happened for the first time yet.

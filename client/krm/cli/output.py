@@ -8,8 +8,7 @@ import re
 import sys
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Union
 
-from krm.cli.layout import Columns
-from krm.cli.terminal import is_terminal, safe, safe_lines, write
+from krm.cli.terminal import is_terminal, write
 from krm.client.errors import BadObject, KrmError
 from krm.client.objects import KubernetesObject
 from krm.client.source import TableRow
@@ -17,6 +16,8 @@ from krm.client.tables import cells_of
 from krm.model.cells import Cell, Column, Printer
 from krm.model.jsonpath import BadPath, NotThere, column_texts, evaluate, find, parse_relaxed, parse_template
 from krm.model.kinds import split_key
+from krm.model.layout import Columns
+from krm.model.safetext import safe, safe_lines
 
 # Inside JSON strings these are legal as they are, and would steer a terminal: written as escapes.
 _HOSTILE_IN_JSON = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -11,7 +11,6 @@ import json
 import sys
 from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from krm.cli.layout import Columns
 from krm.cli.opening import chosen_namespace, open_client
 from krm.cli.terminal import say
 from krm.cli.top import ERROR, NOT_TRUSTED, UNKNOWN, cores
@@ -19,6 +18,7 @@ from krm.client.client import Client
 from krm.client.errors import BadRequest
 from krm.client.seen import Kills, Process, Processes
 from krm.model import times
+from krm.model.layout import Columns
 from krm.model.trust import LIVE, STALE
 
 KIB = 1024

@@ -12,13 +12,13 @@ import sys
 import time
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from krm.cli.layout import Columns
 from krm.cli.opening import chosen_namespace, followed, open_client
 from krm.cli.terminal import say
 from krm.client.client import Client
 from krm.client.errors import BadRequest
 from krm.client.measurements import NoMeasurements
 from krm.client.usage import CPU, MEMORY, Span, Usage, Used, level_of
+from krm.model.layout import Columns
 from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD
 from krm.model.trust import LIVE, STALE
 

@@ -9,13 +9,13 @@ kind alone, never on the rows: those of no rows at all are the same. Fields by p
 
 from __future__ import annotations
 
-import importlib.util
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from krm.client.errors import BadRequest, NeedsPackage
 from krm.client.objects import KubernetesObject
 from krm.model import columns as table
+from krm.model import frames
+from krm.model.frames import NUMBER, TEXT, TIME, TRUTH, WHOLE, Row, Types, moment
 from krm.model.quantities import BadQuantity, parse
 
 if TYPE_CHECKING:
@@ -26,18 +26,10 @@ _TIMES = frozenset(("created", "restarted_at"))
 _QUANTITIES = frozenset(("capacity",))
 # Characters of paths that find several values, which one cell cannot hold, or that end in a mistake.
 _NO_PATH = frozenset("[]{}()*?$@'\" \t\n")
-_PACKAGES = ("pandas", "polars")
-TEXT, WHOLE, NUMBER, TRUTH, TIME = "text", "whole", "number", "truth", "time"
-_PANDAS = {
-    TEXT: "string", WHOLE: "Int64", NUMBER: "float64", TRUTH: "boolean", TIME: "datetime64[us, UTC]",
-}  # fmt: skip
 _CHANGE_TYPES = {
     "type": TEXT, "published_at": TIME, "delay": NUMBER, "repair": TRUTH, "previous_resource_version": TEXT,
     "token": TEXT,
 }  # fmt: skip
-
-Row = Dict[str, Any]
-Types = Dict[str, str]  # column -> its type; '' = by its values (lists, maps, fields by path)
 
 
 def objects_frame(
@@ -89,11 +81,11 @@ def object_row(kind: str, obj: KubernetesObject, paths: Sequence[Tuple[str, Tupl
         "name": typed.pop("name"),
         "uid": obj.uid,
         "resource_version": obj.resource_version,
-        "created": _moment(typed.pop("created")),
+        "created": moment(typed.pop("created")),
         "labels": dict(obj.labels),
     }
     for name, value in typed.items():
-        row[name] = _moment(value) if name in _TIMES else _size(value) if name in _QUANTITIES else value
+        row[name] = moment(value) if name in _TIMES else _size(value) if name in _QUANTITIES else value
     for name, path in paths:
         row[name] = _field(body, path)
     return row
@@ -102,7 +94,7 @@ def object_row(kind: str, obj: KubernetesObject, paths: Sequence[Tuple[str, Tupl
 def _change_row(change: Change) -> Row:
     return {
         "type": change.type,
-        "published_at": _moment(change.published_at),
+        "published_at": moment(change.published_at),
         "delay": change.delay,
         "repair": change.repair,
         "previous_resource_version": change.previous_resource_version or None,
@@ -130,10 +122,6 @@ def _field(body: Any, path: Tuple[str, ...]) -> Any:
     return body
 
 
-def _moment(seconds: Optional[float]) -> Optional[datetime]:
-    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
-
-
 def _size(text: Optional[str]) -> Optional[float]:
     """A quantity as a number, in bytes where it is one of storage; None where it is none."""
     try:
@@ -143,33 +131,10 @@ def _size(text: Optional[str]) -> Optional[float]:
 
 
 def builder(package: str) -> Callable[[List[Row], Types], Any]:
-    """What makes a frame of rows and their columns' types. Raises NeedsPackage, BadRequest."""
-    if package and package not in _PACKAGES:
-        raise BadRequest(f"{package!r} is neither pandas nor polars")
-    for name in (package,) if package else _PACKAGES:
-        if importlib.util.find_spec(name) is not None:
-            return _pandas if name == "pandas" else _polars
-    raise NeedsPackage(f"to_dataframe() needs {package or 'pandas or polars'}: pip install {package or 'pandas'}")
-
-
-def _pandas(rows: List[Row], types: Types) -> Any:
-    import pandas
-
-    frame = pandas.DataFrame(rows, columns=list(types))
-    for name in [name for name, type_ in types.items() if type_ == TIME]:
-        frame[name] = pandas.to_datetime(frame[name], utc=True)  # pandas 2.0 casts no empty column to microseconds
-    return frame.astype({name: _PANDAS[type_] for name, type_ in types.items() if type_})
-
-
-def _polars(rows: List[Row], types: Types) -> Any:
-    import polars
-
-    known = {
-        TEXT: polars.String, WHOLE: polars.Int64, NUMBER: polars.Float64, TRUTH: polars.Boolean,
-        TIME: polars.Datetime("us", "UTC"),
-    }  # fmt: skip
-    declared = {name: known[type_] for name, type_ in types.items() if type_}
-    if not rows:
-        return polars.DataFrame(schema={name: declared.get(name, polars.Null) for name in types})
-    # All rows decide about the other types: the first hundred may hold nothing but nulls.
-    return polars.DataFrame(rows, schema_overrides=declared, infer_schema_length=None)
+    """krm.model.frames', with this library's errors. Raises NeedsPackage, BadRequest."""
+    try:
+        return frames.builder(package)
+    except ImportError as error:
+        raise NeedsPackage(str(error)) from None
+    except ValueError as error:
+        raise BadRequest(str(error)) from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence
 
-from krm.client.frames import NUMBER, TEXT, TIME, WHOLE, Types, builder
+from krm.client.frames import builder
 from krm.client.usage import Used
+from krm.model.frames import NUMBER, TEXT, TIME, WHOLE, Types, moment
 from krm.store.history.asked import Series, Total
 
 _SUBJECT: Types = dict.fromkeys(("namespace", "pod", "container", "node", "resource_id"), TEXT)
@@ -68,9 +69,6 @@ def _named(one: Any) -> Dict[str, Any]:
 
 
 def _timed(row: Dict[str, Any], names: Sequence[str]) -> Dict[str, Any]:
-    from datetime import datetime, timezone
-
     for name in names:
-        if row[name] is not None:
-            row[name] = datetime.fromtimestamp(row[name], timezone.utc)
+        row[name] = moment(row[name])
     return row

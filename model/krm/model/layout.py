@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import List, Sequence
 
-from krm.cli.terminal import safe
+from krm.model.safetext import safe
 
 # Of kubectl's tabwriter: a column is at least 6 wide, its padding of 3 included.
 MIN_WIDTH = 6

@@ -35,6 +35,7 @@ from krm.store.transactions import Publication
 _RESOURCES = {
     "pods": ("v1", "Pod", True),
     "nodes": ("v1", "Node", False),
+    "namespaces": ("v1", "Namespace", False),
     "deployments.apps": ("v1", "Deployment", True),
     "services": ("v1", "Service", True),
     "persistentvolumeclaims": ("v1", "PersistentVolumeClaim", True),

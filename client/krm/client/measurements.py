@@ -95,6 +95,7 @@ class FromRedis:
         self._seen = SeenReader(database, cluster)
         self._place = Collected(database, cluster)
         self._token_file = token_file or os.environ.get(TOKEN_FILE, "")
+        self._history: Optional[RemoteHistory] = None
 
     def usage(self, level: str, namespace: Optional[str], name: str) -> Usage:
         with told():
@@ -112,10 +113,10 @@ class FromRedis:
         return kills_of(found, asked)
 
     def range(self, query: Query) -> Ranged:
-        return self._history().range(query)
+        return self._opened().range(query)
 
     def totals(self, query: Query) -> Totalled:
-        return self._history().totals(query)
+        return self._opened().totals(query)
 
     def now(self) -> float:
         with told():
@@ -124,9 +125,13 @@ class FromRedis:
     def close(self) -> None:
         self._reader.close()
         self._seen.close()
+        if self._history is not None:
+            self._history.close()
 
-    def _history(self) -> RemoteHistory:
-        return RemoteHistory(self._place, _token(self._token_file))
+    def _opened(self) -> RemoteHistory:
+        if self._history is None:
+            self._history = RemoteHistory(self._place, _token(self._token_file), keeps=True)
+        return self._history
 
 
 class Measurements:

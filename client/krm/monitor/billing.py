@@ -25,7 +25,9 @@ _NODES = {"cpu/node_capacity": ("cpu", 1000), "memory/node_capacity": ("memory",
 _REQUESTED = {"cpu/request": ("cpu", 1000), "memory/request": ("memory", 1)}
 _USED = {"cpu/usage_rate": ("cpu", 1000), "memory/working_set": ("memory", 1), "gpu/usage": ("gpu", 1000)}
 _KINDS = ("nodes", "namespaces", "pods")
-_RARE = ("gpu/limit", "gpu/usage", "storage/claimed")  # asked by the hour only where the month has any
+# Asked by the hour only on days that have any, with the level that tells so.
+_RARE = {"gpu/limit": "node", "gpu/usage": "node", "storage/claimed": "namespace"}
+DAY = 24 * HOUR
 
 
 def read_file(path: str, most: int = MAX_BYTES) -> bytes:
@@ -123,16 +125,18 @@ def prove(client: Client, closed: Closed) -> None:
 
 
 def read_hours(client: Client, month: Month, now: float) -> Iterator[Hour]:
-    """Every whole hour that has ended, the oldest first. Raises NoMeasurements, KrmError."""
+    """Every whole hour that has ended, of days in which anything was measured. Raises NoMeasurements, KrmError."""
     last = int(min(month.end, now // HOUR * HOUR))
-    rare = {name for name in _RARE if _any(client, name, month.begin, last)}
-    for begin in range(month.begin, last, HOUR):
-        yield _hour(client, begin, rare)
+    for day in range(month.begin, last, DAY):
+        end = min(day + DAY, last)
+        if _any(client, "pods/count", "cluster", day, end):
+            rare = {name for name, level in _RARE.items() if _any(client, name, level, day, end)}
+            for begin in range(day, end, HOUR):
+                yield _hour(client, begin, rare)
 
 
-def _any(client: Client, metric: str, begin: int, end: int) -> bool:
-    level = {"gpu/limit": "node", "gpu/usage": "node", "storage/claimed": "namespace"}[metric]
-    return begin < end and bool(client.measurements.totals(Query(metric, level, begin, end)).totals)
+def _any(client: Client, metric: str, level: str, begin: int, end: int) -> bool:
+    return bool(client.measurements.totals(Query(metric, level, begin, end)).totals)
 
 
 def _hour(client: Client, begin: int, rare: set[str]) -> Hour:

@@ -21,17 +21,33 @@ from krm.store.history.asked import NoHistory, Query, Ranged, TooMuch, Totalled
 TIMEOUT = 30.0  # seconds for a whole answer: 24 h of a large namespace take one
 CONNECT = 5.0  # seconds
 COPY = 900.0  # seconds for a backup: 2 GB over 20 Mbit/s
+IDLE = 20.0  # seconds for which a connection is kept unused: the collector ends it after 30
 _SENTENCE = 500  # bytes of a refusal that are read
 # HTTP codes of the endpoint, and what they are here.
 TOO_MUCH, BAD = 413, 400
 
 
-class RemoteHistory:
-    """Reads through the collector. Threads may share it: each question has a connection of its own."""
+class _Gone(Exception):
+    """The connection gave no answer; the text says what kind of error it was."""
 
-    def __init__(self, place: Callable[[], Optional[Tuple[str, str]]], token: str) -> None:
-        """`place`: the endpoint's address and its certificate's SHA-256 (hex) now; None = no collector."""
-        self._place, self._token = place, token
+
+class RemoteHistory:
+    """Reads through the collector. Threads may share it, unless it keeps its connection."""
+
+    def __init__(self, place: Callable[[], Optional[Tuple[str, str]]], token: str, keeps: bool = False) -> None:
+        """`place`: the endpoint's address and its certificate's SHA-256 (hex) now; None = no collector.
+
+        keeps: one connection serves one question after another, until `close`; else each has its own.
+        """
+        self._place, self._token, self._keeps = place, token, keeps
+        self._kept: Optional[http.client.HTTPSConnection] = None
+        self._used = 0.0  # monotonic seconds: when an answer came over it
+
+    def close(self) -> None:
+        """Ends the connection that is kept."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def range(self, query: Query) -> Ranged:
         """Raises NoHistory, BadQuery."""
@@ -43,16 +59,32 @@ class RemoteHistory:
 
     def _ask(self, path: str, query: Query) -> bytes:
         wire.check(query)
+        if self._kept is not None and time.monotonic() - self._used < IDLE:
+            try:
+                return self._asked(self._kept, path, query, time.monotonic() + TIMEOUT)
+            except _Gone:
+                pass  # the collector was started anew, perhaps with another certificate: a new connection tells
+        self.close()
         deadline = time.monotonic() + TIMEOUT
-        connection = self.connect(deadline)
+        try:
+            return self._asked(self.connect(deadline), path, query, deadline)
+        except _Gone as error:
+            raise NoHistory(f"no history: the collector did not answer ({error})") from None
+
+    def _asked(self, connection: http.client.HTTPSConnection, path: str, query: Query, deadline: float) -> bytes:
+        connection.response_class = within(deadline)  # type: ignore[assignment]
+        keep = False
         try:
             connection.request("POST", path, wire.pack_query(query), self._headers())
             answer = connection.getresponse()
             body = whole_body(answer, wire.MAX_ANSWER)
+            keep = self._keeps and not answer.will_close
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NoHistory(f"no history: the collector did not answer ({type(error).__name__})") from None
+            raise _Gone(type(error).__name__) from None
         finally:
-            connection.close()
+            self._kept, self._used = (connection, time.monotonic()) if keep else (None, 0.0)
+            if not keep:
+                connection.close()
         if answer.status != 200:
             raise _refused(answer.status, body)
         return body

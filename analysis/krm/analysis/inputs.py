@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.model.kills import Kill
+from krm.model.kubelets import NodeKubelet
 from krm.model.measures import Covers, Key, Subject
 from krm.model.trust import LIVE, Trust
 
@@ -33,6 +34,7 @@ class Needs(NamedTuple):
     newest: Tuple[str, ...] = ()  # levels whose newest values are wanted: container, pod, namespace, node
     kills: bool = False
     namespace: Optional[str] = None  # of namespaced kinds and of measurements this one alone; None = all
+    kubelets: bool = False  # kubelets' settings
 
 
 class State:
@@ -166,6 +168,7 @@ class Inputs(NamedTuple):
     history: History
     newest: Newest = NOTHING
     kills: Kills = Kills()
+    kubelets: Mapping[str, NodeKubelet] = {}  # by node; a node that is not in it was not asked
 
 
 def of_namespace(bodies: Iterable[Body], namespace: Optional[str]) -> List[Body]:

@@ -13,12 +13,14 @@ from krm.client.moments import Moment, parse_moment
 from krm.client.seen import Asked, Kills, Processes, kills_of, processes_of
 from krm.client.source import Source
 from krm.client.usage import CPU, MEMORY, Usage, Used, level_of, span_of, usage_of
+from krm.model.kubelets import NodeKubelet
 from krm.model.measures import CLUSTER, NAMESPACE, NODE
 from krm.store.connect import Database
 from krm.store.history.asked import STEP, Extent, NoHistory, Query, Ranged, Series, Total, Totalled
 from krm.store.history.collected import Collected
 from krm.store.history.remote import RemoteHistory
 from krm.store.history.wire import BadQuery
+from krm.store.latest_kubelets import KubeletsReader
 from krm.store.latest_reader import LatestReader
 from krm.store.latest_seen_reader import SeenReader
 
@@ -72,6 +74,10 @@ class Backend(Protocol):
         """Of the last day. Raises KrmError."""
         ...
 
+    def kubelets(self) -> Dict[str, NodeKubelet]:
+        """By node, of those that were asked for their settings. Raises KrmError."""
+        ...
+
     def range(self, query: Query) -> Ranged:
         """Raises NoHistory, BadQuery, KrmError."""
         ...
@@ -93,6 +99,7 @@ class FromRedis:
     def __init__(self, database: Database, cluster: str, token_file: str) -> None:
         self._reader = LatestReader(database, cluster)
         self._seen = SeenReader(database, cluster)
+        self._kubelets = KubeletsReader(database, cluster)
         self._place = Collected(database, cluster)
         self._token_file = token_file or os.environ.get(TOKEN_FILE, "")
         self._history: Optional[RemoteHistory] = None
@@ -112,6 +119,14 @@ class FromRedis:
             found = self._seen.kills(asked.node)
         return kills_of(found, asked)
 
+    def kubelets(self) -> Dict[str, NodeKubelet]:
+        with told():
+            found = self._kubelets.read()
+        rotten = {
+            node: NodeKubelet(node, None, why="what Redis holds of its settings rotted") for node in found.rotten
+        }
+        return {**found.nodes, **rotten}
+
     def range(self, query: Query) -> Ranged:
         return self._opened().range(query)
 
@@ -125,6 +140,7 @@ class FromRedis:
     def close(self) -> None:
         self._reader.close()
         self._seen.close()
+        self._kubelets.close()
         if self._history is not None:
             self._history.close()
 
@@ -158,6 +174,10 @@ class Measurements:
     def kills(self, asked: Asked) -> Kills:
         """Raises KrmError."""
         return self._backend.kills(asked)
+
+    def kubelets(self) -> Dict[str, NodeKubelet]:
+        """Raises KrmError."""
+        return self._backend.kubelets()
 
     def points(self, query: Query) -> Points:
         """Raises NoMeasurements, BadRequest."""

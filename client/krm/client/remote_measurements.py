@@ -13,6 +13,7 @@ from krm.client.source import Source
 from krm.client.usage import WORDS, Usage, Used
 from krm.model import times
 from krm.model.kills import Kill, Moment
+from krm.model.kubelets import NodeKubelet
 from krm.model.measures import Covers, Silence, Subject
 from krm.store.history.asked import Extent, Query, Ranged, Series, Total, Totalled
 
@@ -44,6 +45,10 @@ class FromServer:
     def kills(self, asked: Asked) -> Kills:
         found = self._door.json("kills", **_wanted(asked))
         return _read(lambda: Kills(tuple([_kill(row) for row in found["rows"]]), **_beside(found)))
+
+    def kubelets(self) -> Dict[str, NodeKubelet]:
+        """A server does not tell of them."""
+        return {}
 
     def range(self, query: Query) -> Ranged:
         found = self._door.json("points", **_asked(query))

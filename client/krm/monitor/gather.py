@@ -34,7 +34,8 @@ def gather(client: Client, needs: Needs) -> Inputs:
     now = client.measurements.now()
     state = _state(client, needs)
     history = _history(client, needs, now)
-    return Inputs(now, client.cluster, state, history, _newest(client, needs), _kills(client, needs))
+    kubelets = client.measurements.kubelets() if needs.kubelets else {}
+    return Inputs(now, client.cluster, state, history, _newest(client, needs), _kills(client, needs), kubelets)
 
 
 def _state(client: Client, needs: Needs) -> State:

@@ -41,7 +41,10 @@ TEXT = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 _SAFE_PATH = re.compile(r"/[!$&'()*+,;=:@%A-Za-z0-9._~/?-]*")
 _ERRORS: Dict[int, Tuple[Type[ClusterError], str]] = {
     401: (Unauthorized, "it does not know who krm is; a kubelet needs webhook authentication or krm's client CA"),
-    403: (Forbidden, "krm's account lacks the right; for a kubelet grant get on nodes/metrics and nodes/stats"),
+    403: (
+        Forbidden,
+        "krm's account lacks the right; a kubelet wants get on nodes/metrics, nodes/stats, nodes/configz",
+    ),
     404: (NotFound, "it does not serve that path"),
 }
 

@@ -16,6 +16,7 @@ from krm.cluster.credentials import connect
 from krm.cluster.errors import ClusterError
 from krm.cluster.requests import Cluster
 from krm.collector import certificate
+from krm.collector.configured import Configured
 from krm.collector.endpoint import Server
 from krm.collector.loop import Collector, Endpoint, ease_garbage_collection
 from krm.collector.recording import Recording
@@ -166,7 +167,17 @@ class Keeping:
             # Dashboards of a database elsewhere ask for pods as they were written.
             pods_too = bool(recorders) and not isinstance(self._history, LocalHistory)
             self._loop = Collector(
-                world, found.jobs, writer, self._recording, served, settings.every, stop, pods_too, streamed, seeing
+                world,
+                found.jobs,
+                writer,
+                self._recording,
+                served,
+                settings.every,
+                stop,
+                pods_too,
+                streamed,
+                seeing,
+                Configured(found.settings),
             )
         except BaseException:
             self._close()

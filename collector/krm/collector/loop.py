@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
 
+from krm.collector.configured import Configured
 from krm.collector.newest import Newest
 from krm.collector.picture import Picture
 from krm.collector.schedule import Job, Name, Outcome, Schedule
@@ -58,6 +59,7 @@ class Collector:
         pods_too: bool = False,
         streamed: Optional[Streamed] = None,
         seeing: Optional[Seeing] = None,
+        configured: Optional[Configured] = None,
     ) -> None:
         """`jobs`: whom to ask in this world. `every`: seconds between two answers of the quickest source.
 
@@ -67,6 +69,7 @@ class Collector:
         self._world, self._jobs, self._writer, self._recorder = world, jobs, writer, recorder
         self._endpoint, self._every, self._stop = endpoint, every, stop
         self._streamed, self._seeing = streamed, seeing
+        self._configured = configured or Configured(None)
         self._seen: Optional[Told] = None
         self._newest = Newest()
         self._picture = Picture(world, self._newest)
@@ -119,7 +122,7 @@ class Collector:
             self._seeing.begin(now)
         jobs = self._jobs(self._world)
         self._schedule.want(jobs)
-        outcomes = self._schedule.drain()
+        outcomes = self._configured.take(self._schedule.drain())
         if self._seeing is not None:
             outcomes = self._seeing.take(outcomes, now)
         fresh = self._newest.take(self._rated(outcomes, now))
@@ -129,7 +132,7 @@ class Collector:
             self._seen = self._seeing.turn(jobs, changed, now)
         fenced = False
         try:
-            self._writer.write(self._told())
+            self._writer.write(self._told()._replace(kubelets=self._configured.told(jobs)))
         except Fenced:
             fenced = True  # it slept, and what it would record now another one has recorded
             log.warning("another collector has taken over: this one stands by")

@@ -7,6 +7,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
 from krm.collector.schedule import Job, Name
 from krm.collector.source import Source, Target
 from krm.collector.sources.agent_seen import AgentPages, KillPage, ProcessPage
+from krm.collector.sources.configz import Configz
 from krm.collector.world import World
 
 
@@ -30,9 +31,12 @@ class Pages(NamedTuple):
 class Rounds:
     """The sources that are switched on."""
 
-    def __init__(self, rounds: List[Round], pages: Optional[Pages] = None) -> None:
-        """`pages`: those of `rounds` that read what agents tell beside numbers; None = agents are not asked."""
-        self._rounds, self.pages = rounds, pages
+    def __init__(
+        self, rounds: List[Round], pages: Optional[Pages] = None, settings: Optional[Configz] = None
+    ) -> None:
+        """`pages`: those of `rounds` that read what agents tell beside numbers; None = agents are not asked.
+        `settings`: the one that reads kubelets' settings; None = they are not asked for them."""
+        self._rounds, self.pages, self.settings = rounds, pages, settings
 
     def jobs(self, world: World) -> Dict[Name, Job]:
         """Whom to ask in this world."""

@@ -12,11 +12,12 @@ from krm.cluster.requests import Cluster
 from krm.collector import targets
 from krm.collector.rounds import Pages, Round, Rounds
 from krm.collector.source import Target
-from krm.collector.sources import agent_seen, dcgm
+from krm.collector.sources import agent_seen, configz, dcgm
 from krm.collector.sources.agent import Agents, agent_targets
 from krm.collector.sources.agent_seen import AgentPages
 from krm.collector.sources.annotated import Reach, scrape_targets
 from krm.collector.sources.cadvisor import Cadvisor
+from krm.collector.sources.configz import Configz
 from krm.collector.sources.dcgm import Gpus, exporters
 from krm.collector.sources.metrics_server import MetricsServer
 from krm.collector.sources.resource import Resource
@@ -25,14 +26,15 @@ from krm.collector.sources.summary import Summary
 from krm.collector.world import World
 from krm.stage.settings import BadSetting
 
-RESOURCE, CADVISOR, SUMMARY, METRICS, APP, DCGM, AGENT = (
-    "kubelet", "cadvisor", "summary", "metrics.k8s.io", "app", "dcgm", "agent",
+RESOURCE, CADVISOR, SUMMARY, CONFIGZ, METRICS, APP, DCGM, AGENT = (
+    "kubelet", "cadvisor", "summary", "configz", "metrics.k8s.io", "app", "dcgm", "agent",
 )  # fmt: skip
 # Name -> what it is, for --help.
 SOURCES: Dict[str, str] = {
     RESOURCE: "/metrics/resource of kubelets",
     CADVISOR: "/metrics/cadvisor of kubelets",
     SUMMARY: "/stats/summary of kubelets",
+    CONFIGZ: "/configz of kubelets, for eviction thresholds",
     METRICS: "metrics-server, for what no kubelet tells",
     APP: "pods annotated prometheus.io/scrape",
     DCGM: "NVIDIA's DCGM exporters",
@@ -65,6 +67,7 @@ def rounds(asked: Asked, cluster: Cluster, world: World) -> Rounds:
     )
     pods = through(Endpoints(Trust()))
     found: List[Round] = []
+    settings: Optional[Configz] = None
     for name in asked.names:
         if name == RESOURCE:
             found.append(Round(Resource(kubelet), _kubelets, asked.every))
@@ -72,6 +75,9 @@ def rounds(asked: Asked, cluster: Cluster, world: World) -> Rounds:
             found.append(Round(Cadvisor(kubelet), _kubelets, asked.whole_every))
         elif name == SUMMARY:
             found.append(Round(Summary(kubelet), _kubelets, asked.whole_every))
+        elif name == CONFIGZ:
+            settings = Configz(kubelet)
+            found.append(Round(settings, _kubelets, configz.EVERY))
         elif name == METRICS:
             found.append(Round(MetricsServer(cluster), _cluster, asked.whole_every))
         elif name == APP:
@@ -81,7 +87,7 @@ def rounds(asked: Asked, cluster: Cluster, world: World) -> Rounds:
             gpus = Gpus(world.look, pods, world.addresses, asked.reach, asked.dcgm_namespaces)
             found.append(Round(gpus, lambda world: exporters(world.facts()), asked.whole_every))
     if AGENT not in asked.names or asked.agent_token is None:
-        return Rounds(found)
+        return Rounds(found, settings=settings)
     door = Endpoints(Trust(asked.agent_ca), Identity(_Token(asked.agent_token)))
     agents = Agents(door, world.look, world.facts_of, world.addresses, asked.reach)
     of_pods = (door, world.look, world.had_by, world.addresses, asked.reach)
@@ -100,7 +106,7 @@ def rounds(asked: Asked, cluster: Cluster, world: World) -> Rounds:
         Round(pages.processes, nodes, pages.processes_every),
         Round(pages.kills, nodes, pages.kills_every),
     ]
-    return Rounds(found, pages)
+    return Rounds(found, pages, settings)
 
 
 class _Token:

@@ -3,6 +3,7 @@
     latest:ns:NAMESPACE  hash   POD -> Pod; '' -> the namespace's sums (a list of Measured)
     latest:nodes         hash   NODE -> a list of Measured; '' -> the cluster's sums
     latest:processes, latest:kills   krm.store.latest_seen
+    latest:kubelets      krm.store.latest_kubelets
     latest:collector     hash   holder and beat (the lease), turn, state (a CollectorState), namespaces
 
 Each value keeps its source's own time and window: a reader says how old it is, and never takes the time

@@ -16,6 +16,7 @@ from krm.store.connect import Command, Database, Word, seconds
 from krm.store.errors import Fenced, StoreError, of_abort, raise_errors
 from krm.store.keys import latest_key
 from krm.store.latest import CollectorState, Measured, pack_measured, pack_state
+from krm.store.latest_kubelets import KUBELETS
 from krm.store.latest_seen import KILLS, PROCESSES
 from redis import exceptions
 
@@ -32,6 +33,7 @@ class Turn(NamedTuple):
     state: CollectorState
     processes: Mapping[str, bytes] = {}  # node -> packed (krm.store.latest_seen)
     kills: Mapping[str, bytes] = {}  # alike
+    kubelets: Mapping[str, bytes] = {}  # node -> packed (krm.store.latest_kubelets)
 
 
 class LatestWriter:
@@ -99,6 +101,7 @@ class LatestWriter:
         }
         wanted[latest_key(self._cluster, PROCESSES)] = turn.processes
         wanted[latest_key(self._cluster, KILLS)] = turn.kills
+        wanted[latest_key(self._cluster, KUBELETS)] = turn.kubelets
         if _number(former) != self._turn:
             self._left = {}  # Redis came back as it was earlier: what rests there is not what was left
         commands = self._differences(wanted) if self._left else self._anew(wanted, namespaces)

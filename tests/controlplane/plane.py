@@ -34,7 +34,7 @@ class ControlPlane:
     """etcd and kube-apiserver, and if wanted kube-controller-manager, kube-scheduler and kwok.
 
     version: a key of build.KUBERNETES. users: name -> groups, beside access.DEFAULT_USERS.
-    apiserver_flags: more flags, as "--watch-cache=false"; they win over ours.
+    apiserver_flags, controller_flags: more flags, as "--watch-cache=false"; they win over ours.
     Components, for pause, resume, kill and restart: etcd, apiserver, controllers, scheduler, kwok.
     """
 
@@ -47,6 +47,7 @@ class ControlPlane:
         audit: bool = True,
         users: Optional[Mapping[str, Sequence[str]]] = None,
         apiserver_flags: Sequence[str] = (),
+        controller_flags: Sequence[str] = (),
     ) -> None:
         if version not in KUBERNETES:
             raise ValueError(f"no Kubernetes {version!r} in build.py; there are {', '.join(KUBERNETES)}")
@@ -59,7 +60,7 @@ class ControlPlane:
         if kwok:
             self._binaries["kwok"] = self._binary("kwok")
         self._audit = audit
-        self._flags = list(apiserver_flags)
+        self._flags, self._controller_flags = list(apiserver_flags), list(controller_flags)
         self._users = Users({**DEFAULT_USERS, **COMPONENT_USERS, **(users or {})})
         self._numbers = itertools.count(1)
         self._processes: Dict[str, Process] = {}
@@ -279,7 +280,8 @@ class ControlPlane:
         if name == "apiserver":
             return commands.apiserver(binary, files, port, self._etcd.url, self._audit, self._flags)
         if name == "controllers":
-            return commands.controllers(binary, files, self.kubeconfig("system:kube-controller-manager"), port)
+            config = self.kubeconfig("system:kube-controller-manager")
+            return commands.controllers(binary, files, config, port) + self._controller_flags
         if name == "scheduler":
             return commands.scheduler(binary, self.kubeconfig("system:kube-scheduler"), port)
         return commands.kwok(binary, files, self.kubeconfig("kwok"), port)

@@ -96,7 +96,7 @@ def ready_count(pods: Sequence[Body]) -> int:
 
 def requests(pods: Sequence[Body], container: str, resource: str) -> Dict[str, int]:
     """Thousandths by pod. Raises Cannot where one of them requests none: there is no percentage then."""
-    return {name_of(pod): _request(pod, container, resource) for pod in pods}
+    return {name_of(pod): _request(pod, container, resource) for pod in sorted(pods, key=name_of)}
 
 
 def _request(pod: Body, container: str, resource: str) -> int:

@@ -54,7 +54,7 @@ class Normal(NamedTuple):
 
 
 _READY = ("ReadyForNewScale", "recommended size matches current size")
-_WITHIN = ("DesiredWithinRange", "the desired count is within the acceptable range")
+_FREE = (False, "DesiredWithinRange", "the desired count is within the acceptable range")
 _TOO_MANY = ("TooManyReplicas", "the desired replica count is more than the maximum replica count")
 _TOO_FEW = ("TooFewReplicas", "the desired replica count is less than the minimum replica count")
 _UP_LIMIT = ("ScaleUpLimit", "the desired replica count is increasing faster than the maximum scale rate")
@@ -114,14 +114,18 @@ def _without_behavior(spec: Spec, memory: Memory, current: int, desired: int, no
     fastest = int(max(_FACTOR * current, _MINIMUM))
     most, too_many = (fastest, _UP_LIMIT) if spec.most > fastest else (spec.most, _TOO_MANY)
     if stabilized < spec.least:
-        replicas, limited = spec.least, (True, *_TOO_FEW)
+        replicas, limited = spec.least, _is(_TOO_FEW)
     elif stabilized > most:
-        replicas, limited = most, (True, *too_many)
+        replicas, limited = most, _is(too_many)
     else:
-        replicas, limited = stabilized, (False, *_WITHIN)
+        replicas, limited = stabilized, _FREE
     if limited[0]:
         steps.append(_limit_told(limited[1], replicas, stabilized, spec, f"at most {fastest} from {current}"))
     return Normal(replicas, stabilized, able, limited, memory, tuple(steps))
+
+
+def _is(limit: Tuple[str, str]) -> Tuple[bool, str, str]:
+    return True, limit[0], limit[1]
 
 
 def _limit_told(reason: str, replicas: int, wanted: int, spec: Spec, rate: str) -> str:
@@ -166,13 +170,13 @@ def _rated(
         limit = max(current, _limit(up, memory, current, now, 1))
         most, told = (limit, _UP_LIMIT) if spec.most > limit else (spec.most, _TOO_MANY)
         if wanted > most:
-            return most, (True, *told), f"at most {limit}"
+            return most, _is(told), f"at most {limit}"
     elif wanted < current:
         limit = min(current, _limit(down, memory, current, now, -1))
         least, told = (limit, _DOWN_LIMIT) if spec.least < limit else (spec.least, _TOO_FEW)
         if wanted < least:
-            return least, (True, *told), f"at least {limit}"
-    return wanted, (False, *_WITHIN), ""
+            return least, _is(told), f"at least {limit}"
+    return wanted, _FREE, ""
 
 
 def _limit(rules: Rules, memory: Memory, current: int, now: float, sign: int) -> int:

@@ -1,0 +1,125 @@
+"""The board that pods are placed on: nodes, the pods on each, and what is known beside them. Pure.
+
+A board is never changed: `with_pods` gives another that shares all but one node's pods.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from krm.analysis.inputs import Body, State
+from krm.analysis.scheduling.parsed import Node, Pod, Whole, node_of, pod_of
+from krm.model.podresources import has_ended
+from krm.model.reading import mapping, text
+
+PODS, NODES = "pods", "nodes"
+NAMESPACES, CLAIMS, VOLUMES = "namespaces", "persistentvolumeclaims", "persistentvolumes"
+CLASSES, CSI_NODES = "storageclasses.storage.k8s.io", "csinodes.storage.k8s.io"
+# Of a scheduling answer: without these it is weaker, and says so.
+MORE_KINDS = (NAMESPACES, CLAIMS, VOLUMES, CLASSES, CSI_NODES)
+
+
+class World(NamedTuple):
+    """What filters ask for beside nodes and pods: name (or namespace/name) -> object. None = not known."""
+
+    namespaces: Optional[Mapping[str, Body]] = None
+    claims: Optional[Mapping[str, Body]] = None
+    volumes: Optional[Mapping[str, Body]] = None
+    classes: Optional[Mapping[str, Body]] = None
+    csi_nodes: Optional[Mapping[str, Body]] = None
+
+    def labels_of(self, namespace: str) -> Mapping[str, str]:
+        """Of a namespace; {} where they are not known."""
+        labels: Mapping[str, str] = mapping(
+            mapping(mapping((self.namespaces or {}).get(namespace)).get("metadata")).get("labels")
+        )
+        return labels
+
+
+class Board:
+    """Nodes and the pods on them."""
+
+    def __init__(self, nodes: Mapping[str, Node], pods_on: Mapping[str, Sequence[Pod]], world: World) -> None:
+        """pods_on: by node; pods of nodes that are not there count nowhere."""
+        self.nodes, self.world = nodes, world
+        self._pods_on = pods_on
+        self._used: Dict[str, Whole] = {}
+
+    def pods_on(self, node: str) -> Sequence[Pod]:
+        """Those that hold something of it."""
+        return self._pods_on.get(node, ())
+
+    def used(self, node: str) -> Whole:
+        """What its pods request, together; None = one of them could not be read."""
+        if node not in self._used:
+            total: Whole = {}
+            for pod in self.pods_on(node):
+                for name, amount in pod.requests.items():
+                    held = total.get(name, 0)
+                    total[name] = None if held is None or amount is None else held + amount
+            self._used[node] = total
+        return self._used[node]
+
+    def free(self, node: str, resource: str) -> Optional[int]:
+        """What is left of it, below 0 where more was given than there is; None = not known."""
+        held, used = self.nodes[node].allocatable.get(resource, 0), self.used(node).get(resource, 0)
+        return None if held is None or used is None else held - used
+
+    def with_pods(self, node: str, pods: Sequence[Pod]) -> Board:
+        """The same with these pods on this node instead of its own."""
+        other = Board(self.nodes, {**self._pods_on, node: tuple(pods)}, self.world)
+        other._used = {name: used for name, used in self._used.items() if name != node}
+        return other
+
+    def with_node(self, node: Node) -> Board:
+        """The same with this node, new or changed."""
+        other = Board({**self.nodes, node.name: node}, self._pods_on, self.world)
+        other._used = self._used
+        return other
+
+    def without_node(self, name: str) -> Board:
+        """The same without this node and its pods."""
+        nodes = {other: node for other, node in self.nodes.items() if other != name}
+        other = Board(nodes, {node: pods for node, pods in self._pods_on.items() if node != name}, self.world)
+        other._used = {node: used for node, used in self._used.items() if node != name}
+        return other
+
+
+class Read(NamedTuple):
+    """What a state's nodes and pods are."""
+
+    board: Board
+    waiting: Sequence[Pod]  # without a node, by namespace and name
+    troubles: Tuple[str, ...]  # sentences: what could not be read
+
+
+def read_board(state: State) -> Read:
+    """Raises NotKnown without pods or nodes."""
+    nodes = {node.name: node for node in map(node_of, state.objects(NODES))}
+    pods_on: Dict[str, List[Pod]] = {}
+    waiting: List[Pod] = []
+    for body in state.objects(PODS):
+        if has_ended(dict(body)):
+            continue
+        pod = pod_of(body)
+        (pods_on.setdefault(pod.node, []) if pod.node else waiting).append(pod)
+    for pods in (waiting, *pods_on.values()):
+        pods.sort(key=lambda pod: pod.key)
+    told = [one for node in nodes.values() for one in node.troubles]
+    told += [one for pods in (waiting, *pods_on.values()) for pod in pods for one in pod.troubles]
+    board = Board(dict(sorted(nodes.items())), pods_on, world_of(state))
+    return Read(board, waiting, tuple(sorted(set(told))))
+
+
+def world_of(state: State) -> World:
+    """Of a state."""
+    return World(*(_by_name(state.maybe(kind)) for kind in MORE_KINDS))
+
+
+def _by_name(bodies: Optional[Sequence[Body]]) -> Optional[Dict[str, Body]]:
+    return None if bodies is None else {_name(mapping(body.get("metadata"))): body for body in bodies}
+
+
+def _name(metadata: Mapping[str, Any]) -> str:
+    namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
+    return f"{namespace}/{name}" if namespace else name

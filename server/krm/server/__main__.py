@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Callable, List, Optional, Tuple
 from krm.server.accounts import Accounts, BadAccounts
 from krm.server.app import App
 from krm.server.audit import Audit, CannotWrite
+from krm.server.bill_api import BillApi
 from krm.server.classic import Classic
 from krm.server.gates import CHOICES, BadGate, Gates, GateSettings
 from krm.server.hub import Hub
@@ -42,6 +43,7 @@ from krm.stage.settings import (
     parse_settings,
     setting,
 )
+from krm.store.bills import Bills
 from krm.store.connect import connect
 from krm.store.errors import StoreError
 from krm.store.history.collected import Collected
@@ -109,6 +111,7 @@ class Settings:
         "", 'File of more accounts that see some namespaces, a line NAME,PASSWORD,"NAMESPACE NAMESPACE" each.'
     )
     history_token_file: str = setting("", "File of the token that opens the collector's history.")
+    bills: str = setting("", "Folder of closed months (krm bill --close), served at /krm/v1/bill.")
     no_kubernetes_root: bool = setting(
         False, "Serve the Kubernetes API below /clusters/NAME alone, so that all of /api/ is POST /api/<metric>'s.",
         parse_flag,
@@ -198,6 +201,7 @@ async def _serve(settings: Settings, certificates: Optional[Certificates], accou
     if settings.health_port:
         ports.append(Port(app.health, settings.health_address, settings.health_port))
     token = read_value(settings.history_token_file) if settings.history_token_file else ""
+    bills = Bills(settings.bills) if settings.bills else None
     histories = {name: RemoteHistory(Collected(database, name), token) for name in settings.cluster}
     app.classic = Classic(histories[settings.cluster[0]], accounts, kept)
     app.kubernetes_root = not settings.no_kubernetes_root
@@ -216,7 +220,7 @@ async def _serve(settings: Settings, certificates: Optional[Certificates], accou
         serving = Serving(hub.catalog, kept, hub.now)
         hub.changed = serving.changed
         name = serving.catalog.cluster
-        more = partial(_measured, serving, histories[name], SeenReads(database, name))
+        more = partial(_measured, serving, histories[name], SeenReads(database, name), bills)
         _add(app, serving, gate, past, metrics, more)
         hub.start()
     await asyncio.gather(*[hub.looked() for hub in hubs])
@@ -249,8 +253,14 @@ def _add(app: App, serving: Serving, gate: Gate, past: Past, metrics: Metrics, m
     metrics.add(cluster, serving, app.add(serving, gate, routes).streams, gate)
 
 
-def _measured(serving: Serving, history: RemoteHistory, seen: SeenReads, gate: Gate) -> List[Route]:
-    return UsageApi(serving, gate, history).routes() + SeenApi(gate, seen).routes()
+def _measured(
+    serving: Serving, history: RemoteHistory, seen: SeenReads, bills: Optional[Bills], gate: Gate
+) -> List[Route]:
+    return [
+        *UsageApi(serving, gate, history).routes(),
+        *SeenApi(gate, seen).routes(),
+        *BillApi(gate, bills).routes(),
+    ]
 
 
 def _hang_up(loop: asyncio.AbstractEventLoop, certificates: Optional[Certificates], audit: Optional[Audit]) -> None:

@@ -6,6 +6,7 @@ A line a user, as the API server's --token-auth-file with a fifth column:
 
 team-a/*     all kinds of one namespace          */pods   one kind, everywhere
 team-a/pods  one kind of one namespace           */*      everything
+/metrics     one path, such as /krm/v1/bill
 Who has no fifth column may read nothing but the documents of discovery. Lines that begin with # are notes.
 """
 
@@ -46,7 +47,7 @@ class BadTokenFile(ValueError):
 
 
 class Entry(NamedTuple):
-    """One user and the (namespace, kind) that may be read; '*' = every."""
+    """One user and the (namespace, kind) that may be read, '*' = every; of a path ('', path)."""
 
     user: User
     reads: Tuple[Tuple[str, str], ...]
@@ -87,9 +88,11 @@ def _entry(row: List[str], line: int) -> Tuple[str, Entry]:
 
 
 def _read(text: str, line: int) -> Tuple[str, str]:
+    if text.startswith("/") and len(text) > 1:
+        return "", text
     namespace, slash, kind = text.partition("/")
     if not namespace or not slash or not kind or "/" in kind:
-        raise BadTokenFile(f"line {line}: {text!r} is no NAMESPACE/KIND (either may be *)")
+        raise BadTokenFile(f"line {line}: {text!r} is no NAMESPACE/KIND (either may be *) and no /PATH")
     if kind == "*":
         return namespace, kind
     try:
@@ -103,7 +106,8 @@ def may(entry: Entry, asked: Attributes) -> bool:
     if asked.path:
         known = asked.verb in ("get", "head")
         public = any(asked.path == root or asked.path.startswith(root + "/") for root in DISCOVERY)
-        return known and (public or asked.path == "/" or ("*", "*") in entry.reads)
+        named = ("*", "*") in entry.reads or ("", asked.path) in entry.reads
+        return known and (public or asked.path == "/" or named)
     if asked.verb not in READS or asked.subresource:
         return False
     return any(

@@ -36,6 +36,7 @@ _RESOURCES = {
     "pods": ("v1", "Pod", True),
     "nodes": ("v1", "Node", False),
     "namespaces": ("v1", "Namespace", False),
+    "resourcequotas": ("v1", "ResourceQuota", True),
     "deployments.apps": ("v1", "Deployment", True),
     "services": ("v1", "Service", True),
     "persistentvolumeclaims": ("v1", "PersistentVolumeClaim", True),

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 from krm.model.kills import Kill
 from krm.model.kubelets import NodeKubelet
 from krm.model.measures import Covers, Key, Subject
+from krm.model.reading import mapping
 from krm.model.trust import LIVE, Trust
 
 Body = Mapping[str, Any]  # a decoded object, as the API server wrote it; not to be changed
@@ -175,4 +176,4 @@ def of_namespace(bodies: Iterable[Body], namespace: Optional[str]) -> List[Body]
     """Those in it; None = all of them."""
     if namespace is None:
         return list(bodies)
-    return [body for body in bodies if (body.get("metadata") or {}).get("namespace") == namespace]
+    return [body for body in bodies if mapping(body.get("metadata")).get("namespace") == namespace]

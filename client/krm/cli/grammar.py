@@ -60,6 +60,12 @@ def add_command(top: Parser, commands: Any, name: str, text: str) -> Parser:
     return command
 
 
+def examples(command: Parser, *lines: str) -> None:
+    """Below the help, as they are typed."""
+    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    command.epilog = "examples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 def where(command: Parser, contexts: bool = True) -> None:
     """`contexts`: it reads from a krm server as well, and from a place that `krm config` knows."""
     group = command.add_argument_group("where to read")

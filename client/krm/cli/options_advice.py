@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from krm.cli.grammar import Parser, add_command, trust, where
+from krm.cli.grammar import Parser, add_command, examples, trust, where
+from krm.cli.options_findings import answered
 
 
 def bill(parser: Parser, commands: Any, name: str) -> None:
@@ -40,3 +41,30 @@ def bill(parser: Parser, commands: Any, name: str) -> None:
     command.add_argument("--csv-columns", metavar="FILE", default="", help="columns of -o csv (docs/billing.md)")
     trust(command)
     where(command)
+
+
+def quota(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(
+        parser, commands, name, "what is used of quotas, when they are used up, and what nobody needs of them"
+    )
+    command.add_argument(
+        "--window", metavar="SPAN", default="24h", help="of the history: 1h, 24h, 7d (default: 24h)"
+    )
+    thresholds(command)
+    answered(command, "99th percentile, points that are there, pods that count, scopes")
+    examples(
+        command,
+        "krm quota                                every quota of the cluster",
+        "krm quota -n shop --window 7d            of one namespace, over a week",
+        "krm quota --thresholds 70,90 --fail-on warning",
+    )
+
+
+def thresholds(command: Parser) -> None:
+    """Of quota and alerts."""
+    command.add_argument(
+        "--thresholds",
+        metavar="PERCENTS",
+        default="80,95",
+        help="of a quota; the highest is critical (default: 80,95)",
+    )

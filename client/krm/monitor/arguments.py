@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Sequence
+from typing import Sequence, Tuple
 
 from krm.client.errors import BadRequest
 from krm.model.durations import MAX_SECONDS, parse_duration
 
+MOST_THRESHOLDS = 5
 _WINDOW = re.compile(r"[0-9]+[smhd]")
 
 
@@ -35,3 +36,10 @@ def percent(value: float, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1000:
         raise BadRequest(f"{name}={value!r}: a number above 0 and at most 1000 is meant, e.g. 90")
     return float(value)
+
+
+def thresholds(values: Sequence[float], name: str = "thresholds") -> Tuple[float, ...]:
+    """Percents, one to five of them, -> shares, lowest first. Raises BadRequest."""
+    if isinstance(values, str) or not isinstance(values, (list, tuple)) or not 1 <= len(values) <= MOST_THRESHOLDS:
+        raise BadRequest(f"{name}={values!r}: one to {MOST_THRESHOLDS} percents are meant, e.g. (80, 95)")
+    return tuple(sorted({percent(value, name) / 100 for value in values}))

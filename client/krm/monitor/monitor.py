@@ -13,7 +13,7 @@ not there, the errors of krm.client.errors.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from krm.client.client import Client, connect
 from krm.client.errors import BadRequest
@@ -23,6 +23,7 @@ from krm.monitor.gather import gather
 if TYPE_CHECKING:
     from krm.analysis.billing.bill import Bill
     from krm.analysis.limits.breaches import Breaches
+    from krm.analysis.quota.rows import Quotas
 
 
 class K8sResourceMonitor:
@@ -83,6 +84,18 @@ class K8sResourceMonitor:
 
         options = billing.options_of(by, charge, idle, cost_centre)
         return billing.make(self.client, month, timezone, billing.read_file(prices), options).bill
+
+    def get_quota_usage(
+        self, namespace: Optional[str] = None, time_window: str = "24h", thresholds: Sequence[float] = (80, 95)
+    ) -> Quotas:
+        """Used against hard of every ResourceQuota, when it is used up, what of it nobody needs. Percents."""
+        quotas: Quotas = self._answer(
+            "quota.usage",
+            namespace=namespace,
+            window=arguments.window(time_window),
+            thresholds=arguments.thresholds(thresholds),
+        )
+        return quotas
 
     # Every other question likewise: TODO, each by its owner.
 

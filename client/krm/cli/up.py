@@ -43,16 +43,28 @@ NOT_TRUSTED, INTERRUPTED, TERMINATED = 3, 130, 143
 
 
 class _Signals:
-    """The first SIGINT or SIGTERM ends the loop; a second SIGINT is Python's own and ends at once."""
+    """The first SIGINT or SIGTERM ends the loop; a second SIGINT is Python's own and ends at once.
+
+    Where KRM_PARENT_PID is set, so does the end of that process: who started this may be killed.
+    """
 
     def __init__(self) -> None:
         self.got: Optional[int] = None
+        parent = os.environ.get("KRM_PARENT_PID", "")
+        self._parent = int(parent) if parent.isdigit() else None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._take)
 
     def _take(self, number: int, _: Optional[FrameType]) -> None:
         self.got = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    @property
+    def ended(self) -> bool:
+        """Whether to end now."""
+        if self.got is None and self._parent not in (None, os.getppid()):
+            self.got = signal.SIGTERM
+        return self.got is not None
 
     @property
     def exit_code(self) -> int:
@@ -157,11 +169,11 @@ class House:
     def live(self, signals: _Signals, deadline: Optional[float]) -> int:
         """The table each second, until a signal or the deadline; then the summary."""
         turn_at = time.monotonic()
-        while signals.got is None and (deadline is None or time.monotonic() < deadline):
+        while not signals.ended and (deadline is None or time.monotonic() < deadline):
             self._turn()
             turn_at += _EVERY
             end = turn_at if deadline is None else min(turn_at, deadline)
-            while signals.got is None and time.monotonic() < end:
+            while not signals.ended and time.monotonic() < end:
                 time.sleep(min(0.1, max(0.0, end - time.monotonic())))
         self._trusted = self._summary(self._statuses())
         if signals.got is not None:
@@ -245,7 +257,7 @@ class House:
         self._table.leave()
         for line in [self._silence.sentence] if self._silence.sentence else _untrusted(statuses):
             tell(line)
-        unverified = {(status.cluster, status.kind) for status in statuses if not is_verified(status)}
+        unverified = {(status.cluster, status.kind) for status in statuses if not status.verified}
         if unverified:
             for line in self._family.last_warnings():
                 tell(line)
@@ -277,12 +289,6 @@ class House:
 def _untrusted(statuses: List[KindStatus]) -> List[str]:
     lines: List[str] = []
     for status in statuses:
-        if not is_verified(status):
+        if not status.verified:
             lines += detail(status) or [f"{status.name}: no list has verified it yet"]
     return lines
-
-
-def is_verified(status: KindStatus) -> bool:
-    """A list of the API server confirmed it, nothing is known to be missing, and it may be read."""
-    trust = status.trust
-    return trust.verified_at is not None and not trust.gap_open and trust.state == "live"

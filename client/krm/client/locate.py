@@ -52,11 +52,11 @@ def locate(url: Optional[str], cluster: Optional[str], environment: Mapping[str,
         )
     state = running[0]
     token_file = str(state.get("history_token_file") or "")
-    return Place(str(state["url"]), str(state["cluster"]), _pipelines(state.get("pipelines")), token_file)
+    return Place(str(state["url"]), str(state["cluster"]), pipelines_of(state.get("pipelines")), token_file)
 
 
-def _pipelines(found: Any) -> Tuple[Tuple[str, str], ...]:
-    """() where they were not told."""
+def pipelines_of(found: Any) -> Tuple[Tuple[str, str], ...]:
+    """As `announce` wrote them; () where they were not told."""
     rows = found if isinstance(found, list) else []
     return tuple((str(row[0]), str(row[1])) for row in rows if isinstance(row, list) and len(row) == 2)
 

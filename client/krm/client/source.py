@@ -14,7 +14,7 @@ from krm.client.selection import Selection
 from krm.model.cells import Cell, Column, Printer
 from krm.model.head import Head
 from krm.model.records import Envelope
-from krm.model.trust import Trust
+from krm.model.trust import LIVE, Trust
 from krm.store.keys import label
 from krm.store.read import HeadRead, SnapshotData, Token
 
@@ -38,6 +38,12 @@ class KindStatus(NamedTuple):
         if self.head is None or not self.head.rv:
             return None
         return (self.head.truncated or None) if self.head.truncated is not None else self.head.count
+
+    @property
+    def verified(self) -> bool:
+        """A list of the API server confirmed it, nothing is known to be missing, and it may be read."""
+        trust = self.trust
+        return trust.verified_at is not None and not trust.gap_open and trust.state == LIVE
 
     @property
     def name(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Sequence, Tuple
+from typing import Any, Mapping, Sequence, Tuple
 
 from krm.client.errors import BadRequest
 from krm.model.durations import MAX_SECONDS, parse_duration
@@ -43,3 +43,10 @@ def thresholds(values: Sequence[float], name: str = "thresholds") -> Tuple[float
     if isinstance(values, str) or not isinstance(values, (list, tuple)) or not 1 <= len(values) <= MOST_THRESHOLDS:
         raise BadRequest(f"{name}={values!r}: one to {MOST_THRESHOLDS} percents are meant, e.g. (80, 95)")
     return tuple(sorted({percent(value, name) / 100 for value in values}))
+
+
+def none_of(given: Mapping[str, Any], why: str) -> None:
+    """None of them was given a value. Raises BadRequest: `context` and why."""
+    for name, value in given.items():
+        if value:
+            raise BadRequest(f"{name} {why}")

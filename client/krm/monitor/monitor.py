@@ -13,17 +13,21 @@ not there, the errors of krm.client.errors.
 from __future__ import annotations
 
 import importlib
+import time
 from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from krm.client.client import Client, connect
 from krm.client.errors import BadRequest
 from krm.monitor import arguments
 from krm.monitor.gather import gather
+from krm.monitor.started import Started, Wanted
 
 if TYPE_CHECKING:
     from krm.analysis.billing.bill import Bill
     from krm.analysis.limits.breaches import Breaches
     from krm.analysis.quota.rows import Quotas
+
+TIMEOUT = 120.0  # seconds for a krm that connect() starts to verify every kind
 
 
 class K8sResourceMonitor:
@@ -32,6 +36,7 @@ class K8sResourceMonitor:
     def __init__(self, client: Optional[Client] = None) -> None:
         """client: one that is open already, which `close` leaves open; None = `connect` opens one."""
         self._client, self._own = client, client is None
+        self._started: Optional[Started] = None
 
     def __enter__(self) -> K8sResourceMonitor:
         return self
@@ -40,14 +45,56 @@ class K8sResourceMonitor:
         self.close()
 
     def close(self) -> None:
-        """Ends what `connect` opened or started."""
+        """Ends what `connect` opened or started. May be called again."""
         if self._own and self._client is not None:
             self._client.close()
             self._client = None
+        if self._started is not None:
+            self._started.close()
+            self._started = None
 
-    def connect(self, url: Optional[str] = None) -> None:
-        """TODO H1"""
-        self._client = connect(url)
+    def connect(
+        self,
+        kubeconfig: Optional[str] = None,
+        context: Optional[str] = None,
+        url: Optional[str] = None,
+        *,
+        token: str = "",
+        ca: str = "",
+        cluster: Optional[str] = None,
+        history_token_file: str = "",
+        kinds: Sequence[str] = (),
+        namespaces: Sequence[str] = (),
+        history: str = "",
+        timeout: float = TIMEOUT,
+    ) -> None:
+        """Joins a krm that runs (url), or runs one in the background until `close`, and waits until it is verified.
+
+        url: redis://, rediss:// or unix:// of its Redis, with history_token_file, or https:// of its server, with
+        token and ca; cluster, where it keeps several. Else the cluster is the kubeconfig's context's; without both
+        the service account's of this pod, $KUBECONFIG's, ~/.kube/config's, whichever is there first. kinds: what to
+        keep instead of the default; namespaces: these alone, without measurements; history: a file that keeps them
+        from one time to the next. timeout: seconds.
+
+        Raises BadRequest, NotStarted (krm.monitor.started), Unreachable, Refused, UnknownCluster.
+        """
+        if self._client is not None:
+            raise BadRequest("connected already: call close() first")
+        joining = {"token": token, "ca": ca, "history_token_file": history_token_file}
+        starting = {"kubeconfig": kubeconfig, "context": context, "history": history}
+        starting.update({"kinds": ",".join(kinds), "namespaces": ",".join(namespaces)})
+        if url:
+            arguments.none_of(starting, "is for a krm that connect() starts, and url names one that runs")
+            self._client = connect(url, cluster, "krm-monitor", **joining)
+            return
+        arguments.none_of(joining, "goes with url=, which names a krm that runs")
+        deadline = time.monotonic() + timeout
+        self._started = Started(Wanted(kubeconfig, context, cluster, tuple(kinds), tuple(namespaces), history))
+        try:
+            self._client = self._started.client(deadline)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def client(self) -> Client:

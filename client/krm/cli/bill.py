@@ -12,11 +12,11 @@ from typing import Tuple
 
 from krm.analysis.billing.bill import Bill, document, opened
 from krm.analysis.billing.csvout import DEFAULT, MAX_MAPPING, CsvColumn, read_columns, to_csv
-from krm.cli.layout import Columns
 from krm.cli.opening import open_client
 from krm.cli.terminal import say, write
 from krm.client.client import Client
 from krm.client.errors import BadRequest, KrmError
+from krm.model.layout import Columns
 from krm.model.trust import LIVE
 from krm.monitor import billing
 from krm.store.bills import Bills, Closed, NoBill

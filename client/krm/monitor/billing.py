@@ -72,7 +72,7 @@ def make(client: Client, month: str, zone: str, prices: bytes, options: Options)
     if wanted.begin >= now:
         raise BadRequest(f"month={month!r} has not begun")
     labels, worth = _labels(client, options, now)
-    hours = list(read_hours(client, wanted, now))
+    hours = read_hours(client, wanted, now)
     return Made(derive(client.cluster, wanted, hours, priced, labels, options, worth), prices, labels)
 
 
@@ -109,7 +109,7 @@ def prove(client: Client, closed: Closed) -> None:
     month, options = Month(**told["month"]), Options(**told["options"])
     labels = Labels(closed.labels["nodes"], closed.labels["namespaces"], closed.labels["pods"])
     now = client.measurements.now()
-    hours = list(read_hours(client, month, now))
+    hours = read_hours(client, month, now)
     worth = worth_of(_inputs(client, now, {}), Needs(()))
     priced = _prices(closed.prices.encode())
     again = derive(closed.cluster, month, hours, priced, labels, options, worth)

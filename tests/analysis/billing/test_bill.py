@@ -13,9 +13,8 @@ from billed import BANK, CORE, GIBS, LABELS, LIVE, NODE, OCTOBER, SHOP, bill, ho
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from krm.analysis.billing.bill import GAP, STORAGE, USE, Bill, Options, document, opened
-from krm.analysis.billing.hours import Amounts, ClaimHour, Hour, NodeHour, PodHour
+from krm.analysis.billing.hours import WHOSE, Amounts, ClaimHour, Hour, NodeHour, PodHour
 from krm.analysis.billing.ledger import APART, MAX, REQUEST, SHARED, USAGE
-from krm.analysis.billing.months import HOUR
 from krm.analysis.billing.prices import BadPrices, read_prices
 from krm.analysis.billing.shares import rounded, share_out
 
@@ -128,13 +127,17 @@ PODS = st.builds(
 CLAIMS = st.builds(
     ClaimHour, st.sampled_from(["shop", "bank"]), st.just("c"), st.sampled_from(["", "fast"]), st.integers(0, 9**15)
 )
+
+
+def made(number: int, nodes: List[NodeHour], pods: List[PodHour], claims: List[ClaimHour]) -> Hour:
+    """Of one node, and of one pod on it, there is one an hour."""
+    by_node, by_pod = {node.node: node for node in nodes}, {WHOSE(pod): pod for pod in pods}
+    return hour(number, list(by_node.values()), list(by_pod.values()), claims)
+
+
 HOURS = st.builds(
-    lambda number, nodes, pods, claims: Hour(
-        OCTOBER.begin + number * HOUR, 3600, tuple({node.node: node for node in nodes}.values()), tuple(pods),
-        tuple(claims),
-    ),
-    st.integers(0, 743), st.lists(NODES, max_size=3), st.lists(PODS, max_size=6), st.lists(CLAIMS, max_size=2),
-)  # fmt: skip
+    made, st.integers(0, 743), st.lists(NODES, max_size=3), st.lists(PODS, max_size=6), st.lists(CLAIMS, max_size=2)
+)
 
 
 @settings(max_examples=300, deadline=None)

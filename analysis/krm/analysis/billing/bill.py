@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Callable, ClassVar, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from krm.analysis.answer import Answer, Column
-from krm.analysis.billing.hours import CORE_HOUR, GIB_HOUR, GPU_MB_HOUR, Hour, PodHour, digest_of
+from krm.analysis.billing.hours import CORE_HOUR, GIB_HOUR, GPU_MB_HOUR, Digest, Hour, PodHour
 from krm.analysis.billing.ledger import APART, DIGITS, MAX, Group, Ledger
 from krm.analysis.billing.months import HOUR, Month
 from krm.analysis.billing.prices import Prices
@@ -99,16 +99,22 @@ def derive(
 ) -> Bill:
     """The same bytes (`document`) of the same hours, prices, labels and options, whenever and in whatever order."""
     ledger = Ledger(prices, labels.nodes, grouping(options.by, labels), options.charge, options.idle)
-    known = sorted((hour for hour in hours if month.begin <= hour.begin < month.end), key=lambda hour: hour.begin)
-    for hour in known:
-        ledger.add(hour)
+    digest, known, measured = Digest(), 0, 0
+    for hour in hours:  # one after another: a month of 5,000 pods would not fit
+        if month.begin <= hour.begin < month.end:
+            ledger.add(hour)
+            digest.add(hour)
+            known += hour.covered > 0
+            measured += min(hour.covered, HOUR)
     unit = 10 ** (DIGITS - prices.decimals)
     total = rounded(ledger.assets, unit)
     lines = _lines(ledger, labels, options)
     costs = {place: cost for place, (_, cost) in enumerate(lines)}
     cents = share_out(total, costs) if ledger.assets else dict.fromkeys(costs, 0)
     money = [Decimal(cents[place]).scaleb(-prices.decimals) for place in range(len(lines))]
-    rows = [_priced(line, cost) for (line, _), cost in zip(lines, money)] + _gaps(ledger, month, known)
+    rows = [_priced(line, cost) for (line, _), cost in zip(lines, money)] + _gaps(
+        ledger, month.end - month.begin - measured
+    )
     return Bill(
         worth=worth,
         findings=(),
@@ -117,10 +123,10 @@ def derive(
         month=month,
         currency=prices.currency,
         total=Decimal(total).scaleb(-prices.decimals),
-        hours=sum(hour.covered > 0 for hour in known),
+        hours=known,
         options=options,
         notes=_notes(ledger, month),
-        history_digest=digest_of(known),
+        history_digest=digest.hex(),
         prices_digest=prices.digest,
     )
 
@@ -215,9 +221,8 @@ def _priced(line: Line, cost: Decimal) -> Line:
     return Line(**{**vars(line), "cost": cost})
 
 
-def _gaps(ledger: Ledger, month: Month, hours: List[Hour]) -> List[Line]:
-    """What the bill lacks, a line each, without a cost."""
-    missing = month.end - month.begin - sum(min(hour.covered, HOUR) for hour in hours)
+def _gaps(ledger: Ledger, missing: int) -> List[Line]:
+    """What the bill lacks, a line each, without a cost. missing: seconds that were not measured."""
     found = []
     if missing:
         found.append(_gap("history", f"{missing} s of the month were not measured"))

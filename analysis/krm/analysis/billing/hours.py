@@ -7,7 +7,8 @@ the same in any order.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Iterable, NamedTuple, Optional, Tuple
+from operator import itemgetter
+from typing import Dict, NamedTuple, Optional, Tuple
 
 # One of the unit that is priced by the hour, in these units' seconds.
 CORE_HOUR = 3600 * 10**6  # micro-core-seconds
@@ -50,6 +51,9 @@ class ClaimHour(NamedTuple):
     held: int  # byte-seconds
 
 
+WHOSE = itemgetter(0, 1, 2, 3)  # of a PodHour: of one pod on one node there is one an hour
+
+
 class Hour(NamedTuple):
     """All that is known of one hour."""
 
@@ -60,10 +64,17 @@ class Hour(NamedTuple):
     claims: Tuple[ClaimHour, ...]
 
 
-def digest_of(hours: Iterable[Hour]) -> str:
-    """SHA-256 in hex of the rows, in any order of each hour."""
-    total = sha256()
-    for hour in hours:
-        rows = (sorted(hour.nodes), sorted(hour.pods, key=str), sorted(hour.claims))
-        total.update(repr((hour.begin, hour.covered, *rows)).encode())
-    return total.hexdigest()
+class Digest:
+    """SHA-256 of hours in any order, and of each one's rows in any order."""
+
+    def __init__(self) -> None:
+        self._hours: Dict[int, str] = {}
+
+    def add(self, hour: Hour) -> None:
+        """Each hour once."""
+        rows = (sorted(hour.nodes, key=itemgetter(0)), sorted(hour.pods, key=WHOSE), sorted(hour.claims))
+        self._hours[hour.begin] = sha256(repr((hour.covered, *rows)).encode()).hexdigest()
+
+    def hex(self) -> str:
+        """Of all that were added."""
+        return sha256(repr(sorted(self._hours.items())).encode()).hexdigest()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from krm.analysis.billing.hours import CORE_HOUR, GIB_HOUR, GPU_MB_HOUR, Amounts, Hour, PodHour
+from krm.analysis.billing.hours import CORE_HOUR, GIB_HOUR, GPU_MB_HOUR, WHOSE, Amounts, Hour, PodHour
 from krm.analysis.billing.prices import CPU, GPU, MEMORY, STORAGE, Prices
 from krm.analysis.billing.shares import rounded, share_out
 
@@ -64,7 +64,7 @@ class Ledger:
     def add(self, hour: Hour) -> None:
         """One hour; each once."""
         pods: Dict[str, List[Tuple[PodHour, Amounts]]] = {node.node: [] for node in hour.nodes}
-        for pod in sorted(hour.pods, key=str):
+        for pod in sorted(hour.pods, key=WHOSE):
             placed = pods.get(pod.node)
             if placed is None:
                 self.unplaced[self._group_of(pod)] += 1

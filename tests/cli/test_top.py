@@ -189,6 +189,14 @@ def test_status_and_doctor_say_whether_it_is_measured(writer: LatestWriter, kept
     told = json.loads(krm("status", "-o", "json").stdout)["measurements"]
     assert (told["state"], told["nodes"]) == ("live", {"measured": 1, "of": 2})
     assert told["silences"][0]["target"] == "node n2"
+    writer.write(a_turn(STATE._replace(agents=Covers(2, 2, "nodes"))))
+    assert last() == "measurements: live; 2 of 2 nodes are measured; agents answer on 2 of 2 nodes"
+    writer.write(a_turn(STATE._replace(agents=Covers(1, 2, "nodes"))))
+    assert (
+        "FAIL measurements: live; 2 of 2 nodes are measured; agents answer on 1 of 2 nodes" in krm("doctor").stdout
+    )
+    writer.write(a_turn(STATE._replace(agents=Covers(0, 2, "nodes"))))
+    assert last() == "measurements: live; 2 of 2 nodes are measured"
     writer.write(a_turn(STATE._replace(history=("the disk is full",))))
     assert last() == "measurements: live; 2 of 2 nodes are measured; history: the disk is full"
     assert "FAIL measurements: live" in krm("doctor").stdout

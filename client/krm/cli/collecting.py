@@ -23,6 +23,7 @@ class Collecting(NamedTuple):
     nodes: Optional[Covers]  # how many are measured; None = not known
     silences: Tuple[Silence, ...]  # targets that give no data; those of pods too
     history: Tuple[str, ...] = ()  # what is wrong with the history
+    agents: Optional[Covers] = None  # nodes whose agents answer; None = not known
 
     def as_json(self) -> Dict[str, Any]:
         """For `-o json`; null is not known."""
@@ -30,6 +31,7 @@ class Collecting(NamedTuple):
             "state": self.state,
             "reasons": list(self.reasons),
             "nodes": None if self.nodes is None else {"measured": self.nodes.known, "of": self.nodes.of},
+            "agents": None if self.agents is None else {"answer": self.agents.known, "of": self.agents.of},
             "history": list(self.history),
             "silences": [silence._asdict() for silence in self.silences],
         }
@@ -43,6 +45,8 @@ class Collecting(NamedTuple):
     def _covered(self) -> Iterator[str]:
         if self.nodes is not None:
             yield f"{self.nodes} are measured"
+        if self.agents is not None and self.agents.known:  # none at all is a choice, and no trouble
+            yield f"agents answer on {self.agents}"
         if self.silences:
             yield f"no data from {len(self.silences)}: {', '.join(map(_named, self.silences[:_SHOWN]))}" + (
                 " and others" if len(self.silences) > _SHOWN else ""
@@ -68,7 +72,8 @@ def collecting(client: Client) -> Collecting:
         if live
         else [found.reasons[0]]
     )
-    return Collecting(found.state, tuple(reasons), found.nodes if live else None, found.silences, found.history)
+    nodes, agents = (found.nodes, found.agents) if live else (None, None)
+    return Collecting(found.state, tuple(reasons), nodes, found.silences, found.history, agents)
 
 
 def check(client: Client) -> Line:
@@ -78,9 +83,10 @@ def check(client: Client) -> Line:
         found.state == LIVE
         and not (found.silences or found.reasons or found.history)
         and (found.nodes is None or found.nodes.whole)
+        and (found.agents is None or found.agents.whole or not found.agents.known)
     )
     sentence = found.sentence().partition(": ")[2]
     if whole or found.state == ABSENT:
         return Line(True, "measurements", sentence)
-    remedy = "look at the collector's log; docs/kubelets.md says what it needs of nodes"
+    remedy = "look at the collector's log; docs/kubelets.md and docs/agent.md say what it needs of nodes and agents"
     return Line(False, "measurements", sentence, remedy)

@@ -120,6 +120,7 @@ def _usage(found: Mapping[str, Any]) -> Usage:
         tuple(Silence(*silence) for silence in found["silences"]),
         found["now"],
         tuple(found.get("history", ())),
+        None if found.get("agents") is None else Covers(*found["agents"]),
     )
 
 

@@ -68,6 +68,7 @@ class Usage:
     silences: Tuple[Silence, ...]  # targets that give no data
     now: float  # Redis' clock, Unix seconds
     history: Tuple[str, ...] = ()  # what is wrong with the history, a sentence each
+    agents: Optional[Covers] = None  # nodes whose processes an agent tells; None = it is not known
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, for JSON."""
@@ -102,6 +103,7 @@ def usage_of(latest: Latest, level: str, name: str = "") -> Usage:
         () if collector is None else collector.silences,
         latest.now,
         () if collector is None else collector.history,
+        None if collector is None else collector.agents,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from krm.server import resource_metrics
+from krm.server import custom_metrics, resource_metrics
 from krm.server.catalog import Served
 from krm.server.groups import BUILT_IN
 from krm.server.negotiation import Clause
@@ -12,6 +12,7 @@ from krm.server.negotiation import Clause
 VERBS, MEASURED_VERBS = ("get", "list", "watch"), ("get", "list")
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList"
 _AGGREGATED_VERSIONS = ("v2", "v2beta1")
+_MEASURED = frozenset({resource_metrics.GROUP, custom_metrics.CUSTOM, custom_metrics.EXTERNAL})
 
 Document = Dict[str, Any]
 
@@ -123,7 +124,7 @@ def _row(one: Served) -> Document:
 
 def _verbs(group: str) -> Tuple[str, ...]:
     """Nobody can watch measurements."""
-    return MEASURED_VERBS if group == resource_metrics.GROUP else VERBS
+    return MEASURED_VERBS if group in _MEASURED else VERBS
 
 
 def _aggregated_version(group: str, version: str, served: Sequence[Served]) -> Document:

@@ -6,9 +6,10 @@ import time
 from typing import Any, Dict, Optional, Sequence
 
 from krm.model.gojson import written
-from krm.server import discovery, lists, options, trusted
+from krm.server import custom_api, discovery, lists, options, trusted
 from krm.server.attributes import of_path, of_resource
 from krm.server.catalog import Served
+from krm.server.custom_api import CustomApi
 from krm.server.groups import BUILT_IN
 from krm.server.identity import Gate, User
 from krm.server.kept import Body
@@ -43,7 +44,7 @@ class KubernetesApi:
         self.streams = Streams(serving)
         self._serving, self._gate = serving, gate
         self._catalog = serving.catalog
-        self._metrics = MetricsApi(serving)
+        self._metrics, self._custom = MetricsApi(serving), CustomApi(serving)
 
     async def answer(self, request: Request) -> Reply:
         """Raises ApiError."""
@@ -59,6 +60,8 @@ class KubernetesApi:
             raise method_not_allowed()
         if found.kind.group == GROUP and self._metrics.served():
             return await self._metrics.answer(request, found, query, watching)
+        if found.kind.group in custom_api.GROUPS and self._custom.served():
+            return await self._custom.answer(request, found, query)
         served = self._catalog.served(found.kind)
         if found.subresource or served is None or served.resource.version != found.version:
             raise self._not_served(found, served)
@@ -93,7 +96,7 @@ class KubernetesApi:
             raise method_not_allowed()
         if not self._catalog.kinds():
             raise nothing_found()
-        served = [*self._catalog.all_served(), *self._metrics.served()]
+        served = [*self._catalog.all_served(), *self._metrics.served(), *self._custom.served()]
         path = request.path.rstrip("/") or "/"
         if path == "/version":
             return Answer(indented(written(self._version(served))))

@@ -153,21 +153,25 @@ class MetricsApi:
         return await serving.whole(request, body, replica, self._shown(read, _left_out(read, asked)))
 
     def _shown(self, read: Read, more: Tuple[str, ...]) -> trusted.Shown:
-        """What the answer is worth, for its headers. Raises ApiError 503 where it is too old."""
-        serving, replica = self._serving, read.replica
-        worth: Worth = newest.judged(read.collector, serving.catalog.newest.now())
-        trust = serving.trust(replica)
-        behind = None if trust.age is None else serving.now(replica) - trust.age
-        at = None if behind is None else min(behind, worth.at)
-        state = "" if worth.is_fresh else states.STALE
-        verified_at, warnings = trust.verified_at, (*worth.warnings, *more)
-        return trusted.Shown(str(replica.token), at, replica.rv, verified_at, state, warnings)
+        return worth_shown(self._serving, read.collector, read.replica, more)
 
     def _of(self, resource: str) -> Optional[Served]:
         """The kind whose objects are measured; None where krm does not keep it."""
         if not self._serving.catalog.kinds():
             raise nothing_found()
         return self._serving.catalog.served(Kind(resource, ""))
+
+
+def worth_shown(
+    serving: Serving, collector: CollectorState, replica: Replica, more: Tuple[str, ...] = ()
+) -> trusted.Shown:
+    """What an answer of a turn and a replica is worth, for its headers. Raises ApiError 503 where it is too old."""
+    worth: Worth = newest.judged(collector, serving.catalog.newest.now())
+    trust = serving.trust(replica)
+    behind = None if trust.age is None else serving.now(replica) - trust.age
+    at = None if behind is None else min(behind, worth.at)
+    state = "" if worth.is_fresh else states.STALE
+    return trusted.Shown(str(replica.token), at, replica.rv, trust.verified_at, state, (*worth.warnings, *more))
 
 
 def _served(kept: Served) -> Served:

@@ -1,0 +1,77 @@
+"""Advice on days of fixed traces: krm's beside krr's and the Vertical Pod Autoscaler's, in kills and in dollars.
+
+`python bench/advice.py` prints all of the tuning half; `--held-out` the other half, which was scored once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Dict, List, Optional, Sequence
+
+from advice_score import Score, Seen, Settings, Strategy, scores
+from advice_traces import SHAPES, workloads
+from krm.analysis.sizing import krr, vpa
+
+
+def as_set(_: Sequence[Seen], settings: Settings) -> Optional[Settings]:
+    """As the owner left it."""
+    return settings
+
+
+def by_krr(limited: bool) -> Strategy:
+    """On all that was seen (its default are 14 days)."""
+
+    def advise(seen: Sequence[Seen], _: Settings) -> Optional[Settings]:
+        cpu = krr.cpu([sorted(one.cpu) for one in seen], limited, False)
+        memory = krr.memory([sorted(one.memory) for one in seen], False)
+        if cpu.request is None or memory.request is None:
+            return None
+        return Settings(cpu.request, memory.request, cpu.limit, memory.limit)
+
+    return advise
+
+
+def by_vpa(seen: Sequence[Seen], _: Settings) -> Optional[Settings]:
+    """The target; a limit keeps its ratio to the request, as its admission controller has it: memory's is 1."""
+    pods = [
+        (
+            [vpa.Sample(*row) for row in zip(one.times, one.cpu, one.memory)],
+            [vpa.Oom(at, limit) for at, limit in one.kills],
+        )
+        for one in seen
+    ]
+    advice = vpa.state_of(pods).advice()
+    return Settings(advice.cpu.target, advice.memory.target, None, advice.memory.target)
+
+
+STRATEGIES: Dict[str, Strategy] = {
+    "as set": as_set,
+    "krr simple": by_krr(False),
+    "krr simple_limit": by_krr(True),
+    "VPA": by_vpa,
+}
+
+
+def table(held_out: bool) -> Dict[str, Dict[str, Score]]:
+    """Of one half."""
+    return scores([one for one in workloads() if one.held_out == held_out], STRATEGIES)
+
+
+def lines(found: Dict[str, Dict[str, Score]]) -> List[str]:
+    """A Markdown table."""
+    head = (
+        "| strategy | OOM kills | cost, $ | throttled, min | above CPU request, min | above memory request, min |"
+    )
+    rows = [head + " kills by shape |", "|---|---|---|---|---|---|---|"]
+    for name, by_shape in found.items():
+        every = by_shape[""]
+        shapes = ", ".join(f"{shape} {by_shape[shape].kills}" for shape in SHAPES)
+        rows.append(
+            f"| {name} | {every.kills} | {every.dollars:.2f} | {every.throttled:.0f} | {every.above_cpu:.0f} | "
+            f"{every.above_memory:.0f} | {shapes} |"
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    print(*lines(table("--held-out" in sys.argv[1:])), sep="\n")

@@ -1,9 +1,9 @@
 """What an HPA's metrics are called, and which of krm's series they are. Pure.
 
-`requests_per_second`, `response_time`, `response_time_p95`, `queue_depth`, `cpu` and `memory` are names of their
-own; any other series that pods have is called by its name in krm.model.metrics, `/` written as `_` (a metric's name
-is one segment of a URL): memory/rss is `memory_rss`. Values are in the series' unit; `cpu` is in cores, as
-Kubernetes has it.
+`requests_per_second`, `response_time`, `response_time_p50`, `_p90`, `_p95`, `_p99`, `queue_depth`, `cpu` and `memory`
+are names of their own; any other series that pods have is called by its name in krm.model.metrics, `/` written as
+`_` (a metric's name is one segment of a URL): memory/rss is `memory_rss`. Values are in the series' unit; `cpu` is
+in cores, as Kubernetes has it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Named(NamedTuple):
 _OWN: Mapping[str, Tuple[str, float, str]] = {
     "requests_per_second": ("app/request_rate", 1.0, ""),
     "response_time": ("app/response_time", 1.0, ""),
-    "response_time_p95": ("app/response_time_p95", 1.0, ""),
+    **{f"response_time_{share}": (f"app/response_time_{share}", 1.0, "") for share in ("p50", "p90", "p95", "p99")},
     "queue_depth": ("app/queue_depth", 1.0, ""),
     "cpu": ("cpu/usage_rate", 0.001, "cores"),
     "memory": ("memory/working_set", 1.0, ""),

@@ -18,7 +18,13 @@ from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optiona
 from krm.collector.source import NoData
 from krm.collector.sources.scraped import Point, finite, series_key
 
-QUANTILE = 0.95
+# share of requests -> the series that says how long at most these took
+QUANTILES: Mapping[float, str] = {
+    0.5: "app/response_time_p50",
+    0.9: "app/response_time_p90",
+    0.95: "app/response_time_p95",
+    0.99: "app/response_time_p99",
+}
 STARTED = "process_start_time_seconds"
 # annotation -> which of Names it replaces
 HINTS = {"krm.io/request-rate": "requests", "krm.io/response-time": "times", "krm.io/queue-depth": "queues"}
@@ -172,7 +178,7 @@ def measured(points: Iterable[Point], names: Names, before: Optional[Before], no
     if before is not None and now.at > before.at and now.started == before.started:
         changes = _Changes(by_name, before)
         values["app/request_rate"] = _rate(changes, names, now.at - before.at)
-        values["app/response_time"], values["app/response_time_p95"] = _times(changes, names)
+        values.update(_times(changes, names))
     return {metric: value for metric, value in values.items() if finite(value) is not None and value is not None}
 
 
@@ -223,27 +229,33 @@ def _rate(changes: _Changes, names: Names, seconds: float) -> Optional[float]:
     return None if total is None else total / seconds
 
 
-def _times(changes: _Changes, names: Names) -> Tuple[Optional[float], Optional[float]]:
-    """Mean and 95th percentile, in seconds."""
+def _times(changes: _Changes, names: Names) -> Dict[str, Optional[float]]:
+    """Mean and quantiles, in seconds, by series."""
     one = next((one for one in names.times if changes.has(one, "_count")), None)
     if one is None:
-        return None, None
+        return {}
     unit = next((unit for end, unit in _UNITS if one.name.endswith(end)), 1.0)
     if one.name.startswith("envoy_"):
         unit = 1e-3  # Envoy counts milliseconds and does not say so
     count, total = changes.sum(one, "_count"), changes.sum(one, "_sum")
-    mean = None if not count or total is None else total / count * unit
+    values: Dict[str, Optional[float]] = {}
+    values["app/response_time"] = None if not count or total is None else total / count * unit
     buckets: Dict[float, float] = {}
     for point, by in changes.of(one, "_bucket") or ():
         bound = _bound(point.labels.get("le", ""))
         if bound is not None:
             buckets[bound] = buckets.get(bound, 0.0) + by
-    if buckets:
-        high = quantile(QUANTILE, buckets)
-    else:
-        alone = [point for point in changes.by_name.get(one.name, ()) if _is_quantile(point) and one.takes(point)]
-        high = alone[0].value if len(alone) == 1 and count else None
-    return mean, None if high is None else high * unit
+    for share, series in QUANTILES.items():
+        high = quantile(share, buckets) if buckets else _alone(changes, one, share) if count else None
+        values[series] = None if high is None else high * unit
+    return values
+
+
+def _alone(changes: _Changes, one: Selector, share: float) -> Optional[float]:
+    """The quantile of a summary: of several of them none can be made."""
+    points = changes.by_name.get(one.name, ())
+    found = [point for point in points if _bound(point.labels.get("quantile", "")) == share and one.takes(point)]
+    return found[0].value if len(found) == 1 else None
 
 
 def _bound(text: str) -> Optional[float]:
@@ -252,10 +264,6 @@ def _bound(text: str) -> Optional[float]:
     except ValueError:
         return None
     return bound if bound == bound else None
-
-
-def _is_quantile(point: Point) -> bool:
-    return _bound(point.labels.get("quantile", "")) == QUANTILE
 
 
 def quantile(share: float, buckets: Mapping[float, float]) -> Optional[float]:

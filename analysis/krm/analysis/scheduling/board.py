@@ -39,15 +39,29 @@ class World(NamedTuple):
 class Board:
     """Nodes and the pods on them."""
 
-    def __init__(self, nodes: Mapping[str, Node], pods_on: Mapping[str, Sequence[Pod]], world: World) -> None:
-        """pods_on: by node; pods of nodes that are not there count nowhere."""
-        self.nodes, self.world = nodes, world
+    def __init__(
+        self,
+        nodes: Mapping[str, Node],
+        pods_on: Mapping[str, Sequence[Pod]],
+        world: World,
+        nominated: Optional[Mapping[str, Sequence[Pod]]] = None,
+    ) -> None:
+        """pods_on: by node; pods of nodes that are not there count nowhere. nominated: pods without a node, by the
+        one that the scheduler keeps free for them."""
+        self.nodes, self.world, self.nominated = nodes, world, nominated or {}
         self._pods_on = pods_on
         self._used: Dict[str, Whole] = {}
+        self._jealous: Dict[str, List[Pod]] = {}
 
     def pods_on(self, node: str) -> Sequence[Pod]:
         """Those that hold something of it."""
         return self._pods_on.get(node, ())
+
+    def jealous_on(self, node: str) -> Sequence[Pod]:
+        """Of these, those that want others apart."""
+        if node not in self._jealous:
+            self._jealous[node] = [pod for pod in self.pods_on(node) if pod.apart]
+        return self._jealous[node]
 
     def used(self, node: str) -> Whole:
         """What its pods request, together; None = one of them could not be read."""
@@ -67,21 +81,22 @@ class Board:
 
     def with_pods(self, node: str, pods: Sequence[Pod]) -> Board:
         """The same with these pods on this node instead of its own."""
-        other = Board(self.nodes, {**self._pods_on, node: tuple(pods)}, self.world)
-        other._used = {name: used for name, used in self._used.items() if name != node}
-        return other
+        return self._other(self.nodes, {**self._pods_on, node: tuple(pods)}, node)
 
     def with_node(self, node: Node) -> Board:
         """The same with this node, new or changed."""
-        other = Board({**self.nodes, node.name: node}, self._pods_on, self.world)
-        other._used = self._used
-        return other
+        return self._other({**self.nodes, node.name: node}, self._pods_on, "")
 
     def without_node(self, name: str) -> Board:
         """The same without this node and its pods."""
         nodes = {other: node for other, node in self.nodes.items() if other != name}
-        other = Board(nodes, {node: pods for node, pods in self._pods_on.items() if node != name}, self.world)
-        other._used = {node: used for node, used in self._used.items() if node != name}
+        return self._other(nodes, {node: pods for node, pods in self._pods_on.items() if node != name}, name)
+
+    def _other(self, nodes: Mapping[str, Node], pods_on: Mapping[str, Sequence[Pod]], changed: str) -> Board:
+        """What was counted of all nodes but the changed one still stands."""
+        other = Board(nodes, pods_on, self.world, self.nominated)
+        other._used = {name: used for name, used in self._used.items() if name != changed}
+        other._jealous = {name: pods for name, pods in self._jealous.items() if name != changed}
         return other
 
 
@@ -107,7 +122,11 @@ def read_board(state: State) -> Read:
         pods.sort(key=lambda pod: pod.key)
     told = [one for node in nodes.values() for one in node.troubles]
     told += [one for pods in (waiting, *pods_on.values()) for pod in pods for one in pod.troubles]
-    board = Board(dict(sorted(nodes.items())), pods_on, world_of(state))
+    nominated: Dict[str, List[Pod]] = {}
+    for pod in waiting:
+        if pod.nominated:
+            nominated.setdefault(pod.nominated, []).append(pod)
+    board = Board(dict(sorted(nodes.items())), pods_on, world_of(state), nominated)
     return Read(board, waiting, tuple(sorted(set(told))))
 
 

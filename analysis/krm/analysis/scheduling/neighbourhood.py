@@ -81,14 +81,15 @@ class Neighbours:
         labels_of = board.world.labels_of
         own_labels = labels_of(pod.namespace)
         for node in board.nodes.values():
-            for other in board.pods_on(node.name):
+            for other in board.jealous_on(node.name):
                 for term in other.apart:
                     if term.key in node.labels and term.matches(pod, own_labels):
                         self._theirs.setdefault((term.key, node.labels[term.key]), other)
-                if pod.near and all(term.matches(other, labels_of(other.namespace)) for term in pod.near):
+            for other in board.pods_on(node.name) if pod.near or pod.apart else ():
+                its_labels = labels_of(other.namespace)
+                if pod.near and all(term.matches(other, its_labels) for term in pod.near):
                     _add(self._near, pod.near, node.labels)
-                matching = [term for term in pod.apart if term.matches(other, labels_of(other.namespace))]
-                _add(self._apart, matching, node.labels)
+                _add(self._apart, [term for term in pod.apart if term.matches(other, its_labels)], node.labels)
         # The first of a series that wants to be near itself.
         self._is_first = not self._near and all(term.matches(pod, own_labels) for term in pod.near)
 

@@ -59,6 +59,7 @@ class Pod(NamedTuple):
     name: str
     labels: Mapping[str, str]
     node: str  # '' = it has none yet
+    nominated: str  # the node that the scheduler keeps free for it; '' = none
     requests: Whole
     priority: int
     may_preempt: bool
@@ -107,6 +108,7 @@ def pod_of(body: Body) -> Pod:
         name=text(metadata.get("name")),
         labels=labels,
         node=text(spec.get("nodeName")),
+        nominated=text(mapping(body.get("status")).get("nominatedNodeName")),
         requests={name: amount for name, amount in requests.items() if amount != 0},
         priority=integer(spec.get("priority")),
         may_preempt=spec.get("preemptionPolicy") != "Never",

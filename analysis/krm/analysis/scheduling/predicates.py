@@ -61,7 +61,20 @@ class Cycle:
         return self._named
 
     def refusal(self, name: str) -> Optional[Refusal]:
-        """Of this node; None = it fits there."""
+        """Of this node; None = it fits there, beside those that the node is kept free for, too."""
+        waiting = [
+            other
+            for other in self.board.nominated.get(name, ())
+            if other.key != self.pod.key and other.priority >= self.pod.priority
+        ]
+        if waiting:
+            board = self.board.with_pods(name, [*self.board.pods_on(name), *waiting])
+            refusal = Cycle(board, self.pod)._refusal(name)
+            if refusal is not None:
+                return refusal
+        return self._refusal(name)
+
+    def _refusal(self, name: str) -> Optional[Refusal]:
         node = self.board.nodes[name]
         if self._named is not None and name not in self._named:
             return Refusal("NodeAffinity", (NOT_NAMED,), False, ("its affinity names other nodes",))

@@ -60,7 +60,7 @@ def preempt(
 
 def _waits_for_victims(cycle: Cycle, refusals: Mapping[str, Optional[Refusal]]) -> bool:
     """Whether pods that this one preempted are still ending."""
-    node = text(mapping(cycle.pod.body.get("status")).get("nominatedNodeName"))
+    node = cycle.pod.nominated
     refusal = refusals.get(node)
     if not node or node not in cycle.board.nodes or (refusal is not None and not refusal.by_pods):
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Dict, Iterable, Mapping, Optional, Tuple
 
-from krm.analysis.scheduling.predicates import Cycle, Refusal
+from krm.analysis.scheduling.predicates import TAINTS, Cycle, Refusal
 from krm.analysis.scheduling.preemption import Tried
 
 NO_NODES = "no nodes available to schedule pods"
@@ -14,6 +14,8 @@ _DEVICES = "no new claims to deallocate"
 # ... and this where the pod was refused before any node was looked at.
 _DEVICES_UNKNOWN = "not found"
 _HEAD = re.compile(r"0/(\d+) nodes are available: ?(.*)", re.DOTALL)
+# Before 1.36 each taint was named.
+_ONE_TAINT = "node(s) had untolerated taint {"
 _COUNT = re.compile(r"(\d+) (.+)", re.DOTALL)
 
 
@@ -60,5 +62,6 @@ def read_message(text: str) -> Optional[Tuple[int, Dict[str, int]]]:
         one = _COUNT.fullmatch(part)
         if one is None:
             return None
-        counts[one.group(2)] = int(one.group(1))
+        reason = TAINTS if one.group(2).startswith(_ONE_TAINT) else one.group(2)
+        counts[reason] = counts.get(reason, 0) + int(one.group(1))
     return int(match.group(1)), counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from krm.cli.grammar import Parser, add_command, all_or_one_namespace, trust, where
+from krm.cli.grammar import Parser, add_command, all_or_one_namespace, examples, trust, where
 
 FORMATS = ("wide", "json", "yaml", "name")
 SEVERITIES = ("info", "warning", "critical")  # of krm.analysis.finding, which no grammar waits for
@@ -35,3 +35,17 @@ def breaches(parser: Parser, commands: Any, name: str) -> None:
     )
     command.add_argument("--window", metavar="SPAN", default="5m", help="30s, 5m, 1h ... (default: 5m)")
     answered(command, "peak, longest run, points that are there, node")
+
+
+def pending(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(
+        parser, commands, name, "why pods wait for a node, and the smallest change that would place them"
+    )
+    command.add_argument("pod", metavar="POD", nargs="?", default="", help="this one, node by node (default: all)")
+    answered(command, "the scheduler's sentence, as it would say it and as it said it")
+    examples(
+        command,
+        "krm pending                              every pod that waits, and what would place it",
+        "krm pending web-7d9f -n shop             one, with the reason of each node",
+        "krm pending --fail-on warning            exit 4 where a pod finds no node",
+    )

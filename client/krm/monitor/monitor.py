@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from krm.analysis.billing.bill import Bill
     from krm.analysis.limits.breaches import Breaches
     from krm.analysis.quota.rows import Quotas
+    from krm.analysis.scheduling.pending import PendingPods
 
 TIMEOUT = 120.0  # seconds for a krm that connect() starts to verify every kind
 
@@ -143,6 +144,11 @@ class K8sResourceMonitor:
             thresholds=arguments.thresholds(thresholds),
         )
         return quotas
+
+    def explain_pending(self, namespace: Optional[str] = None, pod: str = "") -> PendingPods:
+        """Why pods wait for a node, on each node, and the smallest change that would place them. pod: '' = all."""
+        found: PendingPods = self._answer("scheduling.pending", namespace=namespace, pod=pod)
+        return found
 
     # Every other question likewise: TODO, each by its owner.
 

@@ -9,7 +9,7 @@ from krm.analysis.inputs import Body
 from krm.analysis.scheduling.board import Board
 from krm.analysis.scheduling.changes import Change, changes_for
 from krm.analysis.scheduling.larger_changes import higher_priority, new_node
-from krm.analysis.scheduling.owners import owner_of
+from krm.analysis.scheduling.movable import is_unmanaged, owner_of
 from krm.analysis.scheduling.parsed import Pod
 from krm.analysis.scheduling.predicates import Cycle, Refusal
 from krm.analysis.scheduling.preemption import Tried, preempt
@@ -119,23 +119,11 @@ def _likeness(pod: Pod) -> Any:
     owner = owner_of(pod)
     volumes = rows(mapping(pod.body.get("spec")).get("volumes"))
     own = any(one.get("persistentVolumeClaim") or one.get("ephemeral") for one in volumes)
-    if not owner.uid or own or pod.nominated or _is_held(pod):
+    if is_unmanaged(pod) or own or pod.nominated or _is_held(pod):
         return pod.key
-    requests = tuple(sorted(pod.requests.items(), key=str))
-    labels = tuple(sorted(pod.labels.items()))
-    wish = (tuple(sorted(pod.wish.selector.items())), pod.wish.terms)
-    return (
-        owner.uid,
-        pod.namespace,
-        labels,
-        requests,
-        pod.priority,
-        wish,
-        pod.near,
-        pod.apart,
-        pod.spread,
-        pod.ports,
-    )
+    asked = (tuple(sorted(pod.requests.items(), key=str)), tuple(sorted(pod.labels.items())), pod.ports)
+    where = (tuple(sorted(pod.wish.selector.items())), pod.wish.terms, repr(pod.tolerations))
+    return (owner, pod.namespace, pod.priority, pod.may_preempt, asked, where, pod.near, pod.apart, pod.spread)
 
 
 def _is_held(pod: Pod) -> bool:

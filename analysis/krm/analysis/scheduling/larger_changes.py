@@ -11,7 +11,7 @@ from krm.analysis.inputs import Body
 from krm.analysis.scheduling.amounts_text import amount_text
 from krm.analysis.scheduling.board import Board
 from krm.analysis.scheduling.changes import Change, Step, change_of
-from krm.analysis.scheduling.owners import is_of_daemon_set
+from krm.analysis.scheduling.movable import is_of_daemon_set
 from krm.analysis.scheduling.parsed import PODS, Node, Pod, Whole
 from krm.analysis.scheduling.predicates import Cycle, Refusal
 from krm.analysis.scheduling.preemption import Victims, victims_on
@@ -48,7 +48,7 @@ def _node_of_size(board: Board, pod: Pod, daemons: Whole) -> Optional[Change]:
     if not _holds(board, _fresh(model._replace(taints=()), size), pod, daemons):
         return None
     wanted = [f"{key}={value}" if value else key for key, value in sorted(model.labels.items())]
-    like = f", labelled as {model.name} is" if models else f", labelled {', '.join(wanted)}"
+    like = f", labelled as {model.name} is" if models else f", labelled {', '.join(wanted)}" if wanted else ""
     room = f"at least {_shown(size, pod)} allocatable" if pod.requests else "room for a pod"
     what = f"add a node with {room}, without taints that it does not tolerate{like}"
     return change_of([Step("new-node", what, 4.5)], NEW, _proof(daemons))

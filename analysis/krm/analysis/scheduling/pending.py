@@ -81,6 +81,30 @@ class PendingPods(Answer):
     rows: Tuple[Pending, ...]
 
 
+@dataclass(frozen=True)
+class PendingPod(PendingPods):
+    """The one that was asked for, node by node."""
+
+    COLUMNS: ClassVar[Tuple[Column, ...]] = (
+        Column("NODE", lambda row: row.node),
+        Column("FILTER", lambda row: row.filter or "-"),
+        Column("WHY", lambda row: ", ".join(row.reasons)),
+        Column("DETAILS", lambda row: "; ".join(row.details) or "-"),
+    )
+    NOTHING: ClassVar[str] = "no such pod waits for a node: it has one, has ended, or is not there"
+
+    @property
+    def table(self) -> Sequence[NodeWhy]:
+        """A row a node and pod; one without nodes to judge has a row of its own."""
+        return [why for row in self.rows for why in _nodes_of(row)]
+
+
+def _nodes_of(row: Pending) -> List[NodeWhy]:
+    fitting = [NodeWhy(name, "", ("fits",), ()) for name in row.fits_on]
+    whole = [NodeWhy("-", "", (row.message or row.state,), ())]
+    return sorted([*fitting, *row.why], key=lambda why: why.node) or whole
+
+
 def needs(asked: Asked) -> Needs:  # noqa: ARG001 - a pod is judged against those of all namespaces
     """What it is made of."""
     return Needs(("pods", "nodes"), (*MORE_KINDS, BUDGETS, EVENTS))
@@ -103,7 +127,7 @@ def answer(inputs: Inputs, asked: Asked) -> PendingPods:
         findings.append(_finding(row, judged, inputs))
     worth = worth_of(inputs, needs(asked)._replace(more_kinds=_that_matter(pods, read)))
     worth = replace(worth, reasons=(*worth.reasons, *read.troubles))
-    return PendingPods(worth, tuple(findings), tuple(rows))
+    return (PendingPod if asked.pod else PendingPods)(worth, tuple(findings), tuple(rows))
 
 
 def _that_matter(pods: Sequence[Pod], read: Read) -> Tuple[str, ...]:
@@ -170,7 +194,8 @@ def _sentence(row: Pending) -> str:
         return f"{who}, and is being deleted"
     if row.victims:
         return f"{who}: {row.reasons}; the scheduler would evict {_some(row.victims)} on {row.victims_on} for it"
-    return f"{who}: {row.reasons or row.message}"
+    change = f"; {row.changes[0]}" if row.changes else ""
+    return f"{who}: {row.reasons or row.message}{change}"
 
 
 def _would_change(row: Pending) -> str:
@@ -180,11 +205,9 @@ def _would_change(row: Pending) -> str:
         return "whoever set the gates takes them away"
     if row.changes:
         return "; or ".join(str(change) for change in row.changes)
-    return (
-        ""
-        if row.state != UNSCHEDULABLE
-        else "no change of the pod's spec, nor a new node, was found that places it"
-    )
+    if row.state != UNSCHEDULABLE:
+        return ""
+    return "no change of the pod, and no new node, was found that places it: what the reasons name must be mended"
 
 
 def _doubts(row: Pending, inputs: Inputs) -> List[str]:

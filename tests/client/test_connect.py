@@ -100,7 +100,7 @@ def test_it_ends_with_a_process_that_was_killed(private: Path, simulated: Path) 
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    wait_until(lambda: gone(children), 20)
+    wait_until(lambda: gone(children), 60)
 
 
 def test_what_cannot_be_verified_in_time_is_named_with_its_reason(private: Path, tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from kept_cluster import KeptCluster
 from krm.client import connect
-from krm.client.errors import BadRequest
-from krm.client.measurements import NoMeasurements
+from krm.client.errors import BadRequest, NoMeasurements
 from krm.client.usage import Span, span_of
 from krm.collector import certificate
 from krm.collector.endpoint import Server

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Iterable, List, Optional, Tuple
 
 from krm.analysis.inputs import Inputs, Needs
-from krm.model.trust import LIVE
+from krm.model.trust import LIVE, STATES
 
 
 @dataclass(frozen=True)
 class Worth:
     """How fresh and how verified. Times are Unix seconds by Redis' clock; None = unknown."""
 
-    state: str  # live; else the worst state of what it rests on (krm.model.trust, absent for measurements)
+    state: str  # of krm.model.trust: the worst of what it rests on; of measurements live, stale or absent
     reasons: Tuple[str, ...]  # why it is not live, and what it lacks, a sentence each
     as_of: Optional[float]  # the objects: nothing older than this is missing
     verified_at: Optional[float]  # when the list that last confirmed the least recently verified kind was sent for
@@ -33,13 +33,15 @@ def worth_of(inputs: Inputs, needs: Needs) -> Worth:
     reasons: List[str] = []
     for what, _, told in states:
         reasons += [what + reason for reason in told if what + reason not in reasons]
-    reasons += [f"{kind}: {why}" for kind, why in inputs.state.lacks.items() if kind in needs.more_kinds]
+    needed = needs.kinds + needs.more_kinds
+    # Of an object that is left out `what` is its kind and its key.
+    reasons += [f"{what}: {why}" for what, why in inputs.state.lacks.items() if what.split(" ")[0] in needed]
     if needs.points or needs.hours:
         reasons += inputs.history.lacks
     measured = [inputs.history.newest] if needs.points else []
     measured += [reading.at for rows in inputs.newest.readings.values() for reading in rows]
     return Worth(
-        state=next((state for _, state, _ in states if state != LIVE), LIVE),
+        state=min((state for _, state, _ in states), key=STATES.index, default=LIVE),
         reasons=tuple(reasons),
         as_of=_oldest(trust.current_as_of for trust in trusts),
         verified_at=_oldest(trust.verified_at for trust in trusts),

@@ -15,8 +15,7 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequenc
 from krm.cli.opening import chosen_namespace, followed, open_client
 from krm.cli.terminal import say
 from krm.client.client import Client
-from krm.client.errors import BadRequest
-from krm.client.measurements import NoMeasurements
+from krm.client.errors import BadRequest, NoMeasurements
 from krm.client.usage import CPU, MEMORY, Span, Usage, Used, level_of
 from krm.model.layout import Columns
 from krm.model.measures import CONTAINER, NAMESPACE, NODE, POD

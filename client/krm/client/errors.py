@@ -15,6 +15,8 @@
     |   +-- Truncated          more objects than krm keeps: a count, no items
     |   +-- Stale              what is held may be older than it looks
     +-- Expired                the past that was asked for is no longer kept, or a watch lost its place
+    +-- NoMeasurements         there is no history, or none that can be read from here
+    |   +-- TooMuch            more than one answer of it may hold
     +-- Busy                   the snapshot changed too fast to be read whole; try again
     +-- Damaged                bytes in Redis that do not fit their digest or format: never served
     +-- BadObject              one object's body is no JSON object; the others are unharmed
@@ -96,6 +98,14 @@ class Stale(NotTrusted):
 
 class Expired(KrmError):
     """That point in time cannot be read any more."""
+
+
+class NoMeasurements(KrmError):
+    """There is no history, or none that can be read from here; the sentence says why."""
+
+
+class TooMuch(NoMeasurements):
+    """More points or sums than one answer may hold: ask for less time, or for one namespace."""
 
 
 class Busy(KrmError):

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Protocol, Se
 
 from krm.client.direct import told
 from krm.client.directory import Directory
-from krm.client.errors import BadRequest, KrmError
+from krm.client.errors import BadRequest, NoMeasurements, TooMuch
 from krm.client.moments import Moment, parse_moment
 from krm.client.seen import Asked, Kills, Processes, kills_of, processes_of
 from krm.client.source import Source
@@ -17,6 +17,7 @@ from krm.model.kubelets import NodeKubelet
 from krm.model.measures import CLUSTER, NAMESPACE, NODE
 from krm.store.connect import Database
 from krm.store.history.asked import STEP, Extent, NoHistory, Query, Ranged, Series, Total, Totalled
+from krm.store.history.asked import TooMuch as OverMuch
 from krm.store.history.collected import Collected
 from krm.store.history.remote import RemoteHistory
 from krm.store.history.wire import BadQuery
@@ -27,10 +28,6 @@ from krm.store.latest_seen_reader import SeenReader
 TOKEN_FILE = "KRM_HISTORY_TOKEN_FILE"  # noqa: S105 (the name of a variable)
 MAX_TOKEN = 64 * 1024  # bytes
 SPANNED = (CPU, MEMORY)
-
-
-class NoMeasurements(KrmError):
-    """There is no history, or none that can be read from here; the sentence says why."""
 
 
 class Points(NamedTuple):
@@ -215,6 +212,8 @@ def _asked(ask: Callable[[Query], Any], query: Query) -> Any:
         return ask(query)
     except BadQuery as error:
         raise BadRequest(str(error)) from None
+    except OverMuch as error:
+        raise TooMuch(str(error)) from None
     except NoHistory as error:
         raise NoMeasurements(str(error)) from None
 

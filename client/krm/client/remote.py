@@ -37,6 +37,7 @@ _BY_NAME: Dict[str, Type[KrmError]] = {
         errors.Unreachable,
     )
 }
+_BY_NAME["RequestEntityTooLarge"] = errors.TooMuch  # as Kubernetes calls it
 _TYPES = {name: type_ for type_, name in EVENT_TYPES.items()}
 
 

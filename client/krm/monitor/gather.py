@@ -1,117 +1,95 @@
-"""Reads what a question needs: snapshots, points and hours of the history, newest values, OOM kills."""
+"""Reads what a question needs: snapshots, the history, newest values, OOM kills; from Redis and a server alike."""
 
 from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from krm.analysis.inputs import (
-    NOTHING,
-    Body,
-    History,
-    HourTrack,
-    Inputs,
-    Kills,
-    Needs,
-    Newest,
-    Reading,
-    State,
-    Track,
-    Which,
-)  # fmt: skip
+from krm.analysis.inputs import NOTHING, Body, Inputs, Kills, Needs, Newest, Reading, State
 from krm.client.client import Client
-from krm.client.errors import BadObject, BadRequest, KrmError
-from krm.client.measurements import NoMeasurements
+from krm.client.errors import BadObject, KrmError
+from krm.client.snapshot import Snapshot
 from krm.client.usage import WORDS, Used
 from krm.model.measures import CONTAINER, NODE, POD, Subject
-from krm.model.trust import Trust
-from krm.store.history.asked import HOUR, Query
+from krm.model.trust import ABSENT, FORBIDDEN, LIVE, RESET, TRUNCATED, Trust
+from krm.monitor.past import history_of
 
 _WORDS = {level: word for word, level in WORDS.items()}
+_MAX_DAMAGED = 5  # objects a kind that are named one by one
+# A kind of more_kinds that is in such a state is one that is not there, also where an old copy of it is held.
+_LOST = frozenset((ABSENT, FORBIDDEN, TRUNCATED))
 
 
 def gather(client: Client, needs: Needs) -> Inputs:
     """Everything, read one after another. Raises KrmError where one of `needs.kinds` cannot be read."""
-    now = client.measurements.now()
-    state = _state(client, needs)
-    history = _history(client, needs, now)
+    state, read_at = _state(client, needs)
+    now = client.measurements.now() if read_at is None else read_at
+    history = history_of(client, needs, now)
     kubelets = client.measurements.kubelets() if needs.kubelets else {}
     return Inputs(now, client.cluster, state, history, _newest(client, needs), _kills(client, needs), kubelets)
 
 
-def _state(client: Client, needs: Needs) -> State:
+def _state(client: Client, needs: Needs) -> Tuple[State, Optional[float]]:
+    """And when it was read, by Redis' clock; None where nothing was."""
     kinds: Dict[str, Sequence[Body]] = {}
     trust: Dict[str, Trust] = {}
     lacks: Dict[str, str] = {}
-    for kind in (*needs.kinds, *needs.more_kinds):
+    read_at: Optional[float] = None
+    for kind in dict.fromkeys((*needs.kinds, *needs.more_kinds)):
+        needed = kind in needs.kinds
         try:
-            snapshot = client.snapshot(kind, needs.namespace, stale_ok=True)
+            snapshot = _snapshot(client, kind, needs.namespace)
         except KrmError as error:
-            if kind in needs.kinds:
+            if needed:
                 raise
             lacks[kind] = str(error)
             continue
-        bodies: List[Body] = []
-        for one in snapshot.items():
-            try:
-                bodies.append(one.body())
-            except BadObject as error:  # it alone is left out, and that is told
-                lacks[f"{kind} {one.key}"] = str(error)
-        kinds[kind], trust[kind] = bodies, snapshot.trust
-    return State(kinds, trust, lacks)
-
-
-def _history(client: Client, needs: Needs, now: float) -> History:
-    tracks: Dict[Which, Sequence[Track]] = {}
-    hours: Dict[Which, Sequence[HourTrack]] = {}
-    lacks: List[str] = []
-    since: Optional[float] = None
-    for metric, level in needs.points:
-        try:
-            found = client.measurements.points(
-                Query(metric, level, now - needs.window, now, namespace=_narrowed(needs, level))
-            )
-        except (NoMeasurements, BadRequest) as error:
-            lacks.append(f"{metric} of each {level}: {error}")
+        read_at = snapshot.read_at if read_at is None else max(read_at, snapshot.read_at)
+        if snapshot.trust.state in _LOST and not needed:
+            lacks[kind] = "; ".join(snapshot.trust.reasons) or snapshot.trust.state
             continue
-        tracks[metric, level] = [Track(one.subject, one.times, one.values) for one in found.series]
-        lacks += [note for note in found.extent.notes if note not in lacks]
-        since = found.extent.oldest if since is None else since
-    for metric, level in needs.hours:
+        kinds[kind], trust[kind] = _bodies(snapshot, lacks), snapshot.trust
+    return State(kinds, trust, lacks), read_at
+
+
+def _snapshot(client: Client, kind: str, namespace: Optional[str]) -> Snapshot:
+    """Whatever its state, where anything is held. Raises KrmError."""
+    snapshot = client.snapshot(kind, namespace, stale_ok=True)
+    if snapshot.trust.state == RESET:  # told once to whoever holds tokens; here is nobody who does
+        snapshot = client.snapshot(kind, namespace, stale_ok=True)
+    return snapshot
+
+
+def _bodies(snapshot: Snapshot, lacks: Dict[str, str]) -> List[Body]:
+    """Those that can be read; of the others it is told that they are left out."""
+    bodies: List[Body] = []
+    broken: List[Tuple[str, str]] = [(key, "its stored bytes are damaged") for key in snapshot.damaged]
+    for one in snapshot.items():
         try:
-            hours[metric, level] = _hours(client, metric, level, needs, now)
-        except (NoMeasurements, BadRequest) as error:
-            lacks.append(f"{metric} of each {level} by the hour: {error}")
-    return History(now - needs.window, now, tracks, hours, since, lacks)
-
-
-def _narrowed(needs: Needs, level: str) -> str:
-    return "" if needs.namespace is None or level in (NODE, "cluster") else needs.namespace
-
-
-def _hours(client: Client, metric: str, level: str, needs: Needs, now: float) -> List[HourTrack]:
-    """An answer an hour: sums of whole hours are what is kept beyond a day."""
-    last = now // HOUR * HOUR
-    rows: Dict[Subject, Tuple[List[float], List[float], List[float], List[float]]] = {}
-    for number in range(int(needs.hours_back // HOUR), 0, -1):
-        end = last - (number - 1) * HOUR
-        query = Query(metric, level, end - HOUR, end, namespace=_narrowed(needs, level))
-        for one in client.measurements.totals(query).totals:
-            if one.covered > 0:
-                row = rows.setdefault(one.subject, ([], [], [], []))
-                for place, value in zip(row, (end, one.sum / one.covered, one.maximum, one.covered)):
-                    place.append(value)
-    return [HourTrack(subject, *row) for subject, row in rows.items()]
+            bodies.append(one.body())
+        except BadObject as error:
+            broken.append((one.key, str(error)))
+    for key, why in broken[:_MAX_DAMAGED]:
+        lacks[f"{snapshot.kind} {key}"] = f"left out: {why}"
+    if len(broken) > _MAX_DAMAGED:
+        lacks[f"{snapshot.kind} and others"] = f"{len(broken) - _MAX_DAMAGED} more objects are damaged and left out"
+    return bodies
 
 
 def _newest(client: Client, needs: Needs) -> Newest:
     if not needs.newest:
         return NOTHING
     readings: Dict[str, Sequence[Reading]] = {}
-    state, reasons, nodes = "live", [], None
+    state, reasons, nodes = LIVE, [], None
     for level in needs.newest:
-        found = client.usage(_WORDS[level], None if level == NODE else needs.namespace)
+        try:
+            found = client.usage(_WORDS[level], None if level == NODE else needs.namespace)
+        except KrmError as error:  # Refused: who may read pods may not always read what nodes use
+            state = NOTHING.state
+            reasons.append(f"what each {level} uses now: {error}")
+            continue
         readings[level] = [_reading(row) for row in found.rows]
-        state, nodes = found.state, found.nodes
+        state = found.state if state == LIVE else state
+        nodes = found.nodes
         reasons += [reason for reason in found.reasons if reason not in reasons]
     return Newest(readings, state, tuple(reasons), nodes)
 
@@ -125,5 +103,8 @@ def _reading(row: Used) -> Reading:
 def _kills(client: Client, needs: Needs) -> Kills:
     if not needs.kills:
         return Kills()
-    found = client.kills(needs.namespace)
+    try:
+        found = client.kills(needs.namespace)
+    except KrmError as error:
+        return Kills((), NOTHING.state, (f"OOM kills: {error}",))
     return Kills(found.rows, found.state, found.reasons)

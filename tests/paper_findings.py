@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from krm.analysis.alerting import Told
+from krm.analysis.answer import Answer
+from krm.analysis.finding import WARNING, About, Finding
 from krm.analysis.inputs import History, HourTrack, Inputs, Kills, Newest, State, Track, Which
+from krm.analysis.worth import Worth
 from krm.model.head import Head
 from krm.model.measures import Subject
 from krm.model.trust import LIVE, Trust, judge
@@ -21,8 +26,6 @@ def trust(state: str = LIVE, reasons: Tuple[str, ...] = ()) -> Trust:
     )  # fmt: skip
     found = judge(good, NOW)
     assert found.state == LIVE, found
-    from dataclasses import replace
-
     return replace(found, state=state, reasons=reasons)
 
 
@@ -82,3 +85,19 @@ def inputs(
 def found(answer: Any, rule: str) -> List[Any]:
     """Findings of this rule."""
     return [one for one in answer.findings if one.rule == rule]
+
+
+def finding(name: str = "web-0", severity: str = WARNING, rule: str = "limit-breach") -> Finding:
+    """Of a pod's memory."""
+    return Finding(rule, severity, About("pod", "shop", name, "app", "memory"), f"{name} is at 97 %", (), "high")
+
+
+def told(*findings: Finding, state: str = "live", reasons: Tuple[str, ...] = (), question: str = "all") -> Told:
+    """An answer with these."""
+    return Told(question, Answer(Worth(state, reasons, 1.0, 1.0, None, None, 2.0), findings))
+
+
+def kept_quota(pods: str) -> Dict[str, Any]:
+    """Of 10 pods, but for its metadata, which its keeper writes."""
+    made = quota("q", {"pods": "10"}, {"pods": pods})
+    return {"spec": made["spec"], "status": made["status"]}

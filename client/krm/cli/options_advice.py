@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from krm.cli.grammar import Parser, add_command, examples, trust, where
-from krm.cli.options_findings import answered
+from krm.cli.grammar import Parser, add_command, all_or_one_namespace, duration, examples, trust, where
+from krm.cli.options_findings import SEVERITIES, answered
 
 
 def bill(parser: Parser, commands: Any, name: str) -> None:
@@ -67,4 +67,47 @@ def thresholds(command: Parser) -> None:
         metavar="PERCENTS",
         default="80,95",
         help="of a quota; the highest is critical (default: 80,95)",
+    )
+
+
+def alerts(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(
+        parser, commands, name, "the findings of every question that fire, once or as they fire and resolve"
+    )
+    command.add_argument("--watch", action="store_true", help="go on: a JSON line a state change")
+    command.add_argument(
+        "--every", metavar="SPAN", type=duration, default=15.0, help="between two turns (default: 15s)"
+    )
+    command.add_argument(
+        "--for", dest="seconds", metavar="SPAN", type=duration, help="stop after 20s, 5m ... (default: never)"
+    )
+    command.add_argument(
+        "--severity", choices=SEVERITIES, default="warning", help="from which on they fire (default: warning)"
+    )
+    thresholds(command)
+    told = command.add_argument_group("who is told besides")
+    told.add_argument(
+        "--alertmanager", metavar="URL", default="", help="Alertmanager, its v2 API (default: $KRM_ALERTMANAGER)"
+    )
+    told.add_argument(
+        "--webhook", metavar="URL", default="", help="takes a POST a state change (default: $KRM_WEBHOOK)"
+    )
+    told.add_argument("--alert-token-file", metavar="FILE", default="", help="file with a bearer token for them")
+    told.add_argument(
+        "--alert-ca", metavar="FILE", default="", help="certificate authorities of them (default: the system's)"
+    )
+    all_or_one_namespace(command)
+    command.add_argument(
+        "--fail-on",
+        choices=SEVERITIES,
+        default="",
+        help="exit with 4 where one of this severity or above fires",
+    )
+    trust(command)
+    where(command)
+    examples(
+        command,
+        "krm alerts                                             what fires now, a JSON line each",
+        "krm alerts --watch --alertmanager http://127.0.0.1:9093",
+        "krm alerts --watch --for 1h --severity critical -n shop --webhook https://hooks.example.com/krm",
     )

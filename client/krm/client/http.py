@@ -60,7 +60,7 @@ class Http:
         if token:
             if not (token.isascii() and token.isprintable()) or " " in token:
                 raise BadRequest("the token holds characters that no token has: a line end, perhaps")
-            if not self.secure and not _is_loopback(self._host):
+            if not self.secure and not is_loopback(self._host):
                 raise BadRequest(f"a token is not sent to {self.name} in the clear: use https")
             self._headers["Authorization"] = f"Bearer {token}"
         self._context = (context or tls_context()) if self.secure else None
@@ -206,7 +206,8 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """What is sent to it stays on this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -218,3 +218,16 @@ def test_hours_before_the_first_are_not_asked_one_by_one(history: LocalHistory) 
     history.totals = lambda query: (asked.append(query.begin), totals(query))[1]  # type: ignore[method-assign, func-returns-value]
     history_of(reader(history), Needs((), hours=(KEY,), hours_back=400 * 24 * HOUR), NOW)
     assert len(asked) <= 6
+
+
+def test_a_sum_over_the_window_is_one_a_subject(history: LocalHistory) -> None:
+    needs = Needs((), points=(KEY,), sums=(KEY,), window=HOUR)
+    found = history_of(reader(history), needs, NOW)
+    sums = {one.subject.pod: one for one in found.sums(*KEY)}
+    assert sorted(sums) == ["x", "y"]
+    for track in found.tracks(*KEY):
+        known = [value for value in track.values if not math.isnan(value)]
+        one = sums[track.subject.pod]
+        assert one.mean == pytest.approx(sum(known) / len(known), rel=0.02)
+        assert one.maximum == pytest.approx(max(known), rel=0.02)
+    assert history_of(reader(history), needs._replace(namespace="c"), NOW).sums(*KEY) == []

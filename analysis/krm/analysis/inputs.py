@@ -36,6 +36,7 @@ class Needs(NamedTuple):
     kills: bool = False
     namespace: Optional[str] = None  # of namespaced kinds and of measurements this one alone; None = all
     kubelets: bool = False  # kubelets' settings
+    sums: Tuple[Which, ...] = ()  # of the history, one a subject over the last `window` seconds
 
 
 class State:
@@ -76,8 +77,17 @@ class HourTrack(NamedTuple):
     covered: Sequence[float]  # seconds of each hour that samples stand for
 
 
+class Sum(NamedTuple):
+    """One subject over the whole window. Who was not measured in it has none."""
+
+    subject: Subject
+    mean: float  # in the metric's unit, over what is covered
+    maximum: float
+    covered: float  # seconds that samples stand for
+
+
 class History:
-    """Points of (begin, end], and hours."""
+    """Points of (begin, end], hours, and sums over the window."""
 
     def __init__(
         self,
@@ -87,11 +97,12 @@ class History:
         hours: Optional[Mapping[Which, Sequence[HourTrack]]] = None,
         since: Optional[float] = None,
         lacks: Sequence[str] = (),
+        sums: Optional[Mapping[Which, Sequence[Sum]]] = None,
     ) -> None:
         """since: Unix seconds since when there is history at all; None = there is none. lacks: sentences."""
         self.begin, self.end, self.since = begin, end, since
         self.lacks: Tuple[str, ...] = tuple(lacks)
-        self._tracks, self._hours = tracks, hours or {}
+        self._tracks, self._hours, self._sums = tracks, hours or {}, sums or {}
         self._by_key: Dict[Which, Dict[Key, Track]] = {}
 
     def tracks(self, metric: str, level: str) -> Sequence[Track]:
@@ -108,6 +119,10 @@ class History:
     def hours(self, metric: str, level: str) -> Sequence[HourTrack]:
         """The same by the hour."""
         return self._hours.get((metric, level), ())
+
+    def sums(self, metric: str, level: str) -> Sequence[Sum]:
+        """The same over the whole window."""
+        return self._sums.get((metric, level), ())
 
     @property
     def newest(self) -> Optional[float]:

@@ -36,7 +36,7 @@ def worth_of(inputs: Inputs, needs: Needs) -> Worth:
     needed = needs.kinds + needs.more_kinds
     # Of an object that is left out `what` is its kind and its key.
     reasons += [f"{what}: {why}" for what, why in inputs.state.lacks.items() if what.split(" ")[0] in needed]
-    if needs.points or needs.hours:
+    if needs.points or needs.hours or needs.sums:
         reasons += inputs.history.lacks
     measured = [inputs.history.newest] if needs.points else []
     measured += [reading.at for rows in inputs.newest.readings.values() for reading in rows]
@@ -46,7 +46,7 @@ def worth_of(inputs: Inputs, needs: Needs) -> Worth:
         as_of=_oldest(trust.current_as_of for trust in trusts),
         verified_at=_oldest(trust.verified_at for trust in trusts),
         measured_at=max((at for at in measured if at is not None), default=None),
-        history_since=inputs.history.since if needs.points or needs.hours else None,
+        history_since=inputs.history.since if needs.points or needs.hours or needs.sums else None,
         now=inputs.now,
     )
 

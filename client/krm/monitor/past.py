@@ -1,4 +1,4 @@
-"""Reads the history that a question needs: points, and sums by the hour.
+"""Reads the history that a question needs: points, sums by the hour and over the window.
 
 What one answer may not hold is asked for in pieces of time. What cannot be read is told in `History.lacks`, a
 sentence each, and is not there: it is never an empty list that reads as if nothing had been used.
@@ -10,7 +10,7 @@ from array import array
 from math import nan
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from krm.analysis.inputs import History, HourTrack, Needs, Track, Which, key_of
+from krm.analysis.inputs import History, HourTrack, Needs, Sum, Track, Which, key_of
 from krm.client.client import Client
 from krm.client.errors import KrmError, TooMuch
 from krm.model.measures import CLUSTER, NODE, Key, Subject
@@ -54,7 +54,14 @@ def history_of(client: Client, needs: Needs, now: float) -> History:
             hours[metric, level] = _hours(client, query, needs.hours_back, notes)
         except KrmError as error:
             notes.told.append(f"{metric} of each {level} by the hour: {error}")
-    return History(now - needs.window, now, tracks, hours, notes.since, notes.told)
+    sums: Dict[Which, Sequence[Sum]] = {}
+    for metric, level in needs.sums:
+        query = Query(metric, level, now - needs.window, now, namespace=_narrowed(needs, level))
+        try:
+            sums[metric, level] = _sums(client, query, notes)
+        except KrmError as error:
+            notes.told.append(f"{metric} of each {level} over the window: {error}")
+    return History(now - needs.window, now, tracks, hours, notes.since, notes.told, sums)
 
 
 def _narrowed(needs: Needs, level: str) -> str:
@@ -118,6 +125,16 @@ def _joined(pieces: Sequence[Sequence[Series]]) -> List[Track]:
             shared[grid] = array("d", [first + number * STEP for number in range(len(values))])
         tracks.append(Track(subject, shared[grid], values))
     return tracks
+
+
+def _sums(client: Client, query: Query, notes: _Notes) -> List[Sum]:
+    """One answer. Raises KrmError."""
+    found = client.measurements.totals(query)
+    notes.add(found.extent.notes)
+    notes.began(min((one.first for one in found.totals), default=None))
+    return [
+        Sum(one.subject, one.sum / one.covered, one.maximum, one.covered) for one in found.totals if one.covered > 0
+    ]
 
 
 def _hours(client: Client, query: Query, back: float, notes: _Notes) -> List[HourTrack]:

@@ -9,8 +9,8 @@ import sys
 from typing import Dict, List, Optional, Sequence
 
 from advice_score import Score, Seen, Settings, Strategy, scores
-from advice_traces import SHAPES, workloads
-from krm.analysis.sizing import krr, vpa
+from advice_traces import DAY, HOUR, SHAPES, workloads
+from krm.analysis.sizing import krr, own, vpa
 
 
 def as_set(_: Sequence[Seen], settings: Settings) -> Optional[Settings]:
@@ -44,11 +44,37 @@ def by_vpa(seen: Sequence[Seen], _: Settings) -> Optional[Settings]:
     return Settings(advice.cpu.target, advice.memory.target, None, advice.memory.target)
 
 
+def by_krm(target: str) -> Strategy:
+    """On what krm's history gives: points of a day, hours of a week, OOM kills of a day."""
+
+    def advise(seen: Sequence[Seen], _: Settings) -> Optional[Settings]:
+        pods = [_past(one) for one in seen]
+        cpu, memory = own.cpu(pods, target), own.memory(pods, target)
+        if cpu is None or memory is None:
+            return None
+        return Settings(cpu.request, memory.request, None, memory.limit)
+
+    return advise
+
+
+def _past(seen: Seen) -> own.PodPast:
+    first = max(0, len(seen.times) - 7 * DAY)
+    hours = range(first, len(seen.times), HOUR)
+    return own.PodPast(
+        sorted(seen.cpu[-DAY:]),
+        [sum(seen.cpu[at : at + HOUR]) / HOUR for at in hours],
+        [seen.times[at + HOUR - 1] for at in hours],
+        [max(seen.memory[at : at + HOUR]) for at in hours],
+        max((limit for at, limit in seen.kills if at > seen.times[-1] - 86400), default=0.0),
+    )
+
+
 STRATEGIES: Dict[str, Strategy] = {
     "as set": as_set,
     "krr simple": by_krr(False),
     "krr simple_limit": by_krr(True),
     "VPA": by_vpa,
+    **{f"krm {target}": by_krm(target) for target in own.TARGETS},
 }
 
 

@@ -94,6 +94,9 @@ def test_an_exact_line_has_an_exact_end() -> None:
     found = crossing(times, values, 700.0, times[-1])
     assert found is not None
     assert found == pytest.approx((START + 60.0 * 150,) * 3, abs=0.01)
+    large = crossing(times, [(30 - (at - START) / 600) * 2.0**30 for at in times], 10 * 2.0**30, times[-1])
+    assert large is not None
+    assert large == pytest.approx((START + 12000,) * 3, abs=0.01)
 
 
 def test_what_was_before_a_restart_is_not_looked_at() -> None:

@@ -103,9 +103,9 @@ def _solved(line: Line, level: float, now: float) -> Optional[Crossing]:
     steep, loose, held = line.slope, line.quantile * line.slope_error, line.quantile * line.middle_error
     # The edges: (gap - slope x)^2 = held^2 + (loose x)^2, x in seconds from the middle of the points.
     square = steep * steep - loose * loose
-    root = gap * gap * steep * steep - square * (gap * gap - held * held)
-    if square <= 0 or root < 0:
+    if square <= 0:
         return None
+    root = gap * gap * loose * loose + square * held * held
     edges = sorted((gap * steep + sign * math.sqrt(root)) / square + line.middle for sign in (-1, 1))
     at = line.middle + gap / steep
     return Crossing(at, max(now, edges[0]), max(at, edges[1]))

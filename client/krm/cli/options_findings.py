@@ -49,3 +49,24 @@ def pending(parser: Parser, commands: Any, name: str) -> None:
         "krm pending web-7d9f -n shop             one, with the reason of each node",
         "krm pending --fail-on warning            exit 4 where a pod finds no node",
     )
+
+
+NODES = ("pressure", "evictions")
+
+
+def nodes(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(parser, commands, name, "how full nodes are, where pods should go, what is evicted next")
+    command.add_argument(
+        "what", metavar="WHAT", nargs="?", choices=NODES, default="pressure",
+        help=f"{', '.join(NODES)} (default: pressure)",
+    )  # fmt: skip
+    command.add_argument(
+        "--window", metavar="SPAN", default="1h", help="of the past that trends are made of: 1h, 6h (default: 1h)"
+    )
+    answered(command, "what is free, why a node is to be avoided, who is evicted next", namespaced=False)
+    examples(
+        command,
+        "krm nodes                                requested and used by node, pressure, hints",
+        "krm nodes evictions --window 6h          when thresholds are reached, and who goes first",
+        "krm nodes evictions --fail-on critical   exit code 4 where a node evicts within 15 minutes",
+    )

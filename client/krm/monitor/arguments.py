@@ -24,6 +24,13 @@ def window(text: str, name: str = "time_window") -> float:
     return seconds
 
 
+def truth(value: bool, name: str) -> bool:
+    """True or False. Raises BadRequest."""
+    if not isinstance(value, bool):
+        raise BadRequest(f"{name}={value!r}: True or False is meant")
+    return value
+
+
 def one_of(value: str, allowed: Sequence[str], name: str) -> str:
     """The value. Raises BadRequest."""
     if value not in allowed:

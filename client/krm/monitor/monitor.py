@@ -25,6 +25,8 @@ from krm.monitor.started import Started, Wanted
 if TYPE_CHECKING:
     from krm.analysis.billing.bill import Bill
     from krm.analysis.limits.breaches import Breaches
+    from krm.analysis.nodes.evictions import Evictions
+    from krm.analysis.nodes.pressure import NodePressure
     from krm.analysis.quota.rows import Quotas
     from krm.analysis.scheduling.pending import PendingPods
 
@@ -115,6 +117,24 @@ class K8sResourceMonitor:
             window=arguments.window(time_window),
         )
         return breaches
+
+    def analyze_node_pressure(
+        self, include_scheduling_hints: bool = True, predict_evictions: bool = True, time_window: str = "1h"
+    ) -> NodePressure:
+        """What nodes have, what is requested and used of it, how full they are, where pods should go, and what is
+        evicted next. time_window: of the past that trends are made of."""
+        pressure: NodePressure = self._answer(
+            "nodes.pressure",
+            hints=arguments.truth(include_scheduling_hints, "include_scheduling_hints"),
+            predict=arguments.truth(predict_evictions, "predict_evictions"),
+            window=arguments.window(time_window),
+        )
+        return pressure
+
+    def predict_evictions(self, node: Optional[str] = None, time_window: str = "1h") -> Evictions:
+        """Each eviction threshold of each node, when it is reached, and whom the kubelet evicts first."""
+        evictions: Evictions = self._answer("nodes.evictions", node=node, window=arguments.window(time_window))
+        return evictions
 
     def bill(
         self,

@@ -62,9 +62,11 @@ class Answer:
 
     def __str__(self) -> str:
         """Its table, then a line a finding, then why it is not live and what it lacks. Safe on a terminal."""
-        lines = Columns().lines(self.cells()) or [self.NOTHING]
+        return "\n".join((Columns().lines(self.cells()) or [self.NOTHING]) + self.told())
+
+    def told(self) -> List[str]:
+        """What stands below its table."""
         told = [f"{one.severity}: {one.sentence}" for one in self.findings]
         if self.worth.state != LIVE:
             told.append(f"the answer is {self.worth.state}")
-        told += self.worth.reasons
-        return "\n".join(lines + [safe(line) for line in told])
+        return [safe(line) for line in (*told, *self.worth.reasons)]

@@ -57,3 +57,10 @@ def none_of(given: Mapping[str, Any], why: str) -> None:
     for name, value in given.items():
         if value:
             raise BadRequest(f"{name} {why}")
+
+
+def named(value: str, name: str) -> str:
+    """A name that is one. Raises BadRequest: an empty one is mostly a variable that was never set."""
+    if not isinstance(value, str) or not value:
+        raise BadRequest(f"{name}={value!r}: the name of one is meant")
+    return value

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from krm.analysis.limits.breaches import Breaches
     from krm.analysis.nodes.evictions import Evictions
     from krm.analysis.nodes.pressure import NodePressure
+    from krm.analysis.namespace.rows import NamespaceResources
     from krm.analysis.quota.rows import Quotas
     from krm.analysis.scheduling.pending import PendingPods
+    from krm.monitor.seen import Overheads, Processes
 
 TIMEOUT = 120.0  # seconds for a krm that connect() starts to verify every kind
 
@@ -105,6 +107,32 @@ class K8sResourceMonitor:
         if self._client is None:
             raise BadRequest("not connected: call connect() first")
         return self._client
+
+    def get_namespace_resources(
+        self, namespace: str, include_pods: bool = True, include_quota: bool = True
+    ) -> NamespaceResources:
+        """Its pods with what is in force and used, its sums and efficiency; its quotas and LimitRanges."""
+        resources: NamespaceResources = self._answer(
+            "namespace.resources",
+            namespace=arguments.named(namespace, "namespace"),
+            pods=include_pods,
+            quota=include_quota,
+        )
+        return resources
+
+    def get_processes(
+        self, namespace: Optional[str] = None, pod: str = "", node: str = "", host: bool = False
+    ) -> Processes:
+        """What runs in pods, process by process, as node agents see it; host: what runs beside them, instead."""
+        from krm.monitor import seen
+
+        return seen.processes(self.client, namespace, pod, node, host)
+
+    def get_runtime_overhead(self, node: str = "") -> Overheads:
+        """What kubelets, container runtimes and pods use beside their containers, a row a node. node: '' = each."""
+        from krm.monitor import seen
+
+        return seen.overhead(self.client, node)
 
     def detect_limit_breaches(
         self, threshold_percent: float = 90, time_window: str = "5m", namespace: Optional[str] = None

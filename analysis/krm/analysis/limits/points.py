@@ -5,11 +5,11 @@ The same points in another order, in more pieces, or with others outside the win
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.analysis.inputs import History, Track
 from krm.analysis.limits.pods import Place
-from krm.model.measures import CONTAINER, Covers
+from krm.model.measures import CONTAINER, NODE, Covers
 
 STEP = 15.0  # seconds between two points; of the history
 # Seconds before the end of a window whose points may still be on their way: kubelets measure each 10 to 15 s, and
@@ -29,6 +29,13 @@ class Points:
 
     def line(self, metric: str, place: Place, level: str = CONTAINER) -> Line:
         """{} where there are no points."""
+        return self._line(metric, level, place)
+
+    def of_node(self, metric: str, node: str) -> Line:
+        """The same of a node."""
+        return self._line(metric, NODE, ("", node, ""))
+
+    def _line(self, metric: str, level: str, place: Place) -> Line:
         which = (metric, level)
         if which not in self._tracks:
             self._tracks[which] = self._by_place(self._history.tracks(metric, level))
@@ -50,7 +57,8 @@ class Points:
                 continue
             uid = self._uids.get((subject.namespace, subject.pod), "") if subject.pod else ""
             if not (uid and subject.uid and uid != subject.uid):
-                found.setdefault((subject.namespace, subject.pod, subject.container), []).append(track)
+                place = (subject.namespace, subject.pod or subject.node, subject.container)
+                found.setdefault(place, []).append(track)
         return found
 
     def covered(self, since: Optional[float]) -> bool:
@@ -93,3 +101,9 @@ def together(lines: Iterable[Line]) -> Line:
     if not every:
         return {}
     return {at: sum(line[at] for line in every) for at in every[0] if all(at in line for line in every)}
+
+
+def mean(line: Line, at: Sequence[float]) -> Optional[float]:
+    """Of the points at these moments; None where there is none."""
+    known = sorted(line[moment] for moment in at if moment in line)
+    return sum(known) / len(known) if known else None

@@ -34,7 +34,26 @@ def breaches(parser: Parser, commands: Any, name: str) -> None:
         "--threshold", metavar="PERCENT", type=float, default=90.0, help="of the limit (default: 90)"
     )
     command.add_argument("--window", metavar="SPAN", default="5m", help="30s, 5m, 1h ... (default: 5m)")
-    answered(command, "peak, longest run, points that are there, node")
+    answered(command, "peak, longest run, points that are there, node, workload")
+    examples(
+        command,
+        "krm breaches                             of the last 5 minutes, from 90 % of a limit on",
+        "krm breaches -n shop --threshold 80 --window 1h -o wide",
+        "krm breaches --fail-on critical          exit 4 where memory is at its limit",
+    )
+
+
+def neighbours(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(parser, commands, name, "who took CPU or memory from whom on which node")
+    command.add_argument("--node", metavar="NODE", default="", help="this one alone (default: all)")
+    command.add_argument("--window", metavar="SPAN", default="15m", help="5m, 15m, 1h ... (default: 15m)")
+    answered(command, "what the victim used and requests, growth and correlation of the suspect")
+    examples(
+        command,
+        "krm neighbours                           of the last 15 minutes, on all nodes",
+        "krm neighbours -n shop --window 1h       who took something from pods of shop",
+        "krm neighbours --node worker-1 -o wide   with what each used and requests",
+    )
 
 
 def pending(parser: Parser, commands: Any, name: str) -> None:

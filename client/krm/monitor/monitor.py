@@ -25,6 +25,7 @@ from krm.monitor.started import Started, Wanted
 if TYPE_CHECKING:
     from krm.analysis.billing.bill import Bill
     from krm.analysis.limits.breaches import Breaches
+    from krm.analysis.limits.neighbours import Neighbours
     from krm.analysis.nodes.evictions import Evictions
     from krm.analysis.nodes.pressure import NodePressure
     from krm.analysis.namespace.rows import NamespaceResources
@@ -163,6 +164,15 @@ class K8sResourceMonitor:
         """Each eviction threshold of each node, when it is reached, and whom the kubelet evicts first."""
         evictions: Evictions = self._answer("nodes.evictions", node=node, window=arguments.window(time_window))
         return evictions
+
+    def find_noisy_neighbours(
+        self, namespace: Optional[str] = None, node: str = "", time_window: str = "15m"
+    ) -> Neighbours:
+        """Who took CPU or memory from whom on which node. namespace: the victims'. node: '' = all."""
+        found: Neighbours = self._answer(
+            "limits.neighbours", namespace=namespace, node=node, window=arguments.window(time_window)
+        )
+        return found
 
     def bill(
         self,

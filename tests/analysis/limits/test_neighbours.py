@@ -71,8 +71,8 @@ def test_who_took_cpu_from_whom() -> None:
     (finding,) = found.findings
     assert (finding.rule, finding.severity, finding.sureness) == ("noisy-neighbour", WARNING, HIGH)
     assert finding.sentence == (
-        "shop/api-0 container app waited for cpu 40% of 75s while it used 400m of the 500m that it requests on node "
-        "n1: lab/batch-0 container run used 3000m more than it requests"
+        "shop/api-0 container app waited for cpu 40% of 75s while it used 400m of the 500m that it requests on "
+        "node n1: lab/batch-0 container run used 3000m more than it requests"
     )
     evidence = {one.what: one.value for one in finding.evidence}
     assert evidence["used of the node's allocatable"] == pytest.approx(3900 / 4000)

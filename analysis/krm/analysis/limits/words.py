@@ -7,7 +7,7 @@ from typing import Optional
 from krm.model import times
 from krm.model.amounts import CPU
 
-UNKNOWN = "<unknown>"
+UNKNOWN = "-"  # in tables
 KIB = 1024.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence, Set, Tuple
+from typing import Sequence, Set, Tuple
 
 from krm.analysis.inputs import Body
 from krm.analysis.scheduling.parsed import Pod
@@ -26,7 +26,7 @@ def breaking(pods: Sequence[Pod], budgets: Sequence[Body]) -> Set[Tuple[str, str
 
 
 def is_of(budget: Body, pod: Pod) -> bool:
-    """Whether it guards this pod. A pod without labels, and a budget without a selector, never."""
+    """Whether the scheduler heeds it for this pod: of a pod without labels, and an empty selector, it does not."""
     selector = label_selector(mapping(budget.get("spec")).get("selector"))
     if selector is None or not selector.clauses or not pod.labels:
         return False
@@ -36,8 +36,3 @@ def is_of(budget: Body, pod: Pod) -> bool:
 def name_of(budget: Body) -> str:
     """Without its namespace, which is the pod's."""
     return text(mapping(budget.get("metadata")).get("name"))
-
-
-def guards_of(budgets: Sequence[Body], pod: Pod) -> List[Body]:
-    """Those that guard it."""
-    return [body for body in budgets if is_of(body, pod)]

@@ -86,6 +86,10 @@ class Cycle:
             or self._others(node)
         )
 
+    def keeps_away(self, node: Node) -> bool:
+        """Whether the node refuses the pod for what it is, however much is free."""
+        return self._node_itself(node) is not None
+
     def refusals(self) -> Dict[str, Optional[Refusal]]:
         """Of every node."""
         return {name: self.refusal(name) for name in self.board.nodes}

@@ -70,15 +70,25 @@ def pending(parser: Parser, commands: Any, name: str) -> None:
     )
 
 
-NODES = ("pressure", "evictions")
+NODES = ("pressure", "fragmentation", "evictions", "drain")
 
 
 def nodes(parser: Parser, commands: Any, name: str) -> None:
-    command = add_command(parser, commands, name, "how full nodes are, where pods should go, what is evicted next")
+    command = add_command(
+        parser, commands, name, "how full nodes are, what still fits, what is evicted next or drained"
+    )
     command.add_argument(
         "what", metavar="WHAT", nargs="?", choices=NODES, default="pressure",
         help=f"{', '.join(NODES)} (default: pressure)",
     )  # fmt: skip
+    command.add_argument("node", metavar="NODE", nargs="?", default="", help="of drain, and of evictions")
+    command.add_argument(
+        "--shape", metavar="SIZE", action="append", default=[],
+        help="fragmentation: a pod instead of the cluster's typical ones, cpu=2,memory=4Gi; several may be given",
+    )  # fmt: skip
+    command.add_argument(
+        "--by", choices=("node", "shape"), default="node", help="fragmentation: what the rows are (default: node)"
+    )
     command.add_argument(
         "--window", metavar="SPAN", default="1h", help="of the past that trends are made of: 1h, 6h (default: 1h)"
     )
@@ -86,6 +96,9 @@ def nodes(parser: Parser, commands: Any, name: str) -> None:
     examples(
         command,
         "krm nodes                                requested and used by node, pressure, hints",
+        "krm nodes fragmentation                  what of the free resources no typical pod can use",
+        "krm nodes fragmentation --by shape       how many more of each typical pod fit",
+        "krm nodes drain n1                       where its pods would go, and what stands in the way",
         "krm nodes evictions --window 6h          when thresholds are reached, and who goes first",
         "krm nodes evictions --fail-on critical   exit code 4 where a node evicts within 15 minutes",
     )

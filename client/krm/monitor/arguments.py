@@ -64,3 +64,16 @@ def named(value: str, name: str) -> str:
     if not isinstance(value, str) or not value:
         raise BadRequest(f"{name}={value!r}: the name of one is meant")
     return value
+
+
+def shapes(values: Sequence[str], name: str = "shapes") -> Tuple[str, ...]:
+    """Sizes of pods, `cpu=2,memory=4Gi`. Raises BadRequest."""
+    from krm.analysis.scheduling.shapes import given
+
+    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+        raise BadRequest(f"{name}={values!r}: a list is meant, e.g. ['cpu=2,memory=4Gi']")
+    try:
+        given(values)
+    except ValueError as error:
+        raise BadRequest(f"{name}: {error}") from None
+    return tuple(values)

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from krm.analysis.billing.bill import Bill
     from krm.analysis.limits.breaches import Breaches
     from krm.analysis.limits.neighbours import Neighbours
+    from krm.analysis.namespace.rows import NamespaceResources
     from krm.analysis.nodes.evictions import Evictions
     from krm.analysis.nodes.pressure import NodePressure
-    from krm.analysis.namespace.rows import NamespaceResources
     from krm.analysis.quota.rows import Quotas
+    from krm.analysis.scheduling.drain import Drain
+    from krm.analysis.scheduling.fragmentation import Fragmentation
     from krm.analysis.scheduling.pending import PendingPods
     from krm.monitor.seen import Overheads, Processes
 
@@ -207,6 +209,27 @@ class K8sResourceMonitor:
         """Why pods wait for a node, on each node, and the smallest change that would place them. pod: '' = all."""
         found: PendingPods = self._answer("scheduling.pending", namespace=namespace, pod=pod)
         return found
+
+    def analyze_fragmentation(self, shapes: Sequence[str] = (), by: str = "node") -> Fragmentation:
+        """What of the free resources no typical pod can use, and how many more of each fit. shapes: `cpu=2,memory=4Gi`
+        instead of the cluster's own; by: what the table's rows are, node or shape."""
+        found: Fragmentation = self._answer(
+            "scheduling.fragmentation",
+            shapes=arguments.shapes(shapes),
+            by=arguments.one_of(by, ("node", "shape"), "by"),
+        )
+        return found
+
+    def check_drain(self, node: str) -> Drain:
+        """Where the pods of a node would go if it were drained, and what stands in the way. Raises BadRequest where
+        the node is not there."""
+        from krm.analysis.inputs import NotKnown
+
+        try:
+            drain: Drain = self._answer("scheduling.drain", node=arguments.named(node, "node"))
+        except NotKnown as error:
+            raise BadRequest(str(error)) from None
+        return drain
 
     # Every other question likewise: TODO, each by its owner.
 

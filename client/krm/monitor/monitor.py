@@ -211,8 +211,8 @@ class K8sResourceMonitor:
         return found
 
     def analyze_fragmentation(self, shapes: Sequence[str] = (), by: str = "node") -> Fragmentation:
-        """What of the free resources no typical pod can use, and how many more of each fit. shapes: `cpu=2,memory=4Gi`
-        instead of the cluster's own; by: what the table's rows are, node or shape."""
+        """What of the free resources no typical pod can use, how many more of each fit. shapes: sizes instead of
+        the cluster's own, `cpu=2,memory=4Gi`; by: what the table's rows are, node or shape."""
         found: Fragmentation = self._answer(
             "scheduling.fragmentation",
             shapes=arguments.shapes(shapes),

@@ -111,3 +111,23 @@ def alerts(parser: Parser, commands: Any, name: str) -> None:
         "krm alerts --watch --alertmanager http://127.0.0.1:9093",
         "krm alerts --watch --for 1h --severity critical -n shop --webhook https://hooks.example.com/krm",
     )
+
+
+def report(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(parser, commands, name, "a namespace on one page")
+    command.add_argument("name", metavar="NS", help="the namespace")
+    command.add_argument(
+        "--window", metavar="SPAN", default="24h", help="of the history, a day at most (default: 24h)"
+    )
+    command.add_argument(
+        "-o", "--output", choices=("text", "json", "markdown", "html"), default="text",
+        help="json: everything, with evidence; html: one file with charts, nothing in it is loaded (default: text)",
+    )  # fmt: skip
+    command.add_argument(
+        "--fail-on", choices=SEVERITIES, default="", help="exit with 4 where a finding of this severity or above is"
+    )
+    trust(command)
+    where(command)
+    examples(
+        command, "krm report shop", "krm report shop --window 1h -o html > shop.html", "krm report shop -o markdown"
+    )

@@ -9,6 +9,7 @@ from krm.client.errors import BadRequest
 from krm.model.durations import MAX_SECONDS, parse_duration
 
 MOST_THRESHOLDS = 5
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _WINDOW = re.compile(r"[0-9]+[smhd]")
 
 
@@ -77,3 +78,16 @@ def shapes(values: Sequence[str], name: str = "shapes") -> Tuple[str, ...]:
     except ValueError as error:
         raise BadRequest(f"{name}: {error}") from None
     return tuple(values)
+def day(text: str, name: str = "time_window") -> float:
+    """A window of a day at most, in seconds: that is how long points are kept. Raises BadRequest."""
+    seconds = window(text, name)
+    if seconds > 86400:
+        raise BadRequest(f"{name}={text!r}: 24h at most, which is how long points are kept")
+    return seconds
+
+
+def namespace(name: str) -> str:
+    """A namespace's name. Raises BadRequest."""
+    if not isinstance(name, str) or not _NAMESPACE.fullmatch(name):
+        raise BadRequest(f"namespace={name!r}: the name of a namespace is meant, e.g. default")
+    return name

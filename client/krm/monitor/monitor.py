@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from krm.analysis.quota.rows import Quotas
     from krm.analysis.scheduling.drain import Drain
     from krm.analysis.scheduling.fragmentation import Fragmentation
+    from krm.analysis.report.rows import NamespaceReport
     from krm.analysis.scheduling.pending import PendingPods
     from krm.monitor.seen import Overheads, Processes
 
@@ -204,6 +205,13 @@ class K8sResourceMonitor:
             thresholds=arguments.thresholds(thresholds),
         )
         return quotas
+
+    def get_namespace_report(self, namespace: str, time_window: str = "24h") -> NamespaceReport:
+        """A namespace on one page; a day at most. As text with str(), else with krm.analysis.report."""
+        report: NamespaceReport = self._answer(
+            "report.namespace", namespace=arguments.namespace(namespace), window=arguments.day(time_window)
+        )
+        return report
 
     def explain_pending(self, namespace: Optional[str] = None, pod: str = "") -> PendingPods:
         """Why pods wait for a node, on each node, and the smallest change that would place them. pod: '' = all."""

@@ -78,6 +78,8 @@ def shapes(values: Sequence[str], name: str = "shapes") -> Tuple[str, ...]:
     except ValueError as error:
         raise BadRequest(f"{name}: {error}") from None
     return tuple(values)
+
+
 def day(text: str, name: str = "time_window") -> float:
     """A window of a day at most, in seconds: that is how long points are kept. Raises BadRequest."""
     seconds = window(text, name)

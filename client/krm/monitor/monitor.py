@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from krm.analysis.nodes.evictions import Evictions
     from krm.analysis.nodes.pressure import NodePressure
     from krm.analysis.quota.rows import Quotas
+    from krm.analysis.report.rows import NamespaceReport
     from krm.analysis.scheduling.drain import Drain
     from krm.analysis.scheduling.fragmentation import Fragmentation
-    from krm.analysis.report.rows import NamespaceReport
     from krm.analysis.scheduling.pending import PendingPods
     from krm.monitor.seen import Overheads, Processes
 

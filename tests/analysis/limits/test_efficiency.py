@@ -104,7 +104,7 @@ def test_a_request_that_cannot_be_read_is_not_0() -> None:
 
 def test_over_a_window_it_is_the_mean_of_the_points_in_it() -> None:
     given = inputs(PODS, {(CPU, "container"): [track([9000, 100, GAP, 200], "web-7d9f-a")]}, window=45.0)
-    use = used_over(given.history)
+    use = used_over(given.history, holders(given.state, None))
     assert use[CPU] == {("shop", "web-7d9f-a", "app"): 150.0}
     assert use[MEMORY] == {}
 

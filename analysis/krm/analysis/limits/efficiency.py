@@ -13,6 +13,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 from krm.analysis.inputs import History, Newest
 from krm.analysis.limits.pods import Holder, Place, in_units
+from krm.analysis.limits.points import Points, mean
 from krm.model.amounts import CPU, MEMORY, Amounts
 from krm.model.measures import CONTAINER, Covers
 from krm.model.podresources import REQUESTS
@@ -61,17 +62,18 @@ def used_now(newest: Newest) -> Use:
     return found
 
 
-def used_over(history: History) -> Use:
+def used_over(history: History, held: Sequence[Holder]) -> Use:
     """The mean of each container's points; needs both of METRICS of containers."""
-    found: Dict[str, Dict[Place, float]] = {}
-    for metric in METRICS.values():
-        points: Dict[Place, List[float]] = {}
-        for track in history.tracks(metric, CONTAINER):
-            place = (track.subject.namespace, track.subject.pod, track.subject.container)
-            for at, value in zip(track.times, track.values):
-                if history.begin < at <= history.end and value == value:
-                    points.setdefault(place, []).append(value)
-        found[metric] = {place: sum(sorted(values)) / len(values) for place, values in points.items()}
+    points = Points(history, {(one.namespace, one.name): one.uid for one in held})
+    found: Dict[str, Dict[Place, float]] = {metric: {} for metric in METRICS.values()}
+    for one in held:
+        for name in _names(one):
+            for metric, places in found.items():
+                place = (one.namespace, one.name, name)
+                line = points.line(metric, place)
+                average = mean(line, tuple(line))
+                if average is not None:
+                    places[place] = average
     return found
 
 

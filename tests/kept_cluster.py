@@ -41,6 +41,7 @@ _RESOURCES = {
     "services": ("v1", "Service", True),
     "persistentvolumeclaims": ("v1", "PersistentVolumeClaim", True),
     "ingresses.networking.k8s.io": ("v1", "Ingress", True),
+    "horizontalpodautoscalers.autoscaling": ("v2", "HorizontalPodAutoscaler", True),
     "customresourcedefinitions.apiextensions.k8s.io": ("v1", "CustomResourceDefinition", False),
     "flowschemas.flowcontrol.apiserver.k8s.io": ("v1", "FlowSchema", False),
     "widgets.example.com": ("v1", "Widget", True),

@@ -131,3 +131,31 @@ def report(parser: Parser, commands: Any, name: str) -> None:
     examples(
         command, "krm report shop", "krm report shop --window 1h -o html > shop.html", "krm report shop -o markdown"
     )
+
+
+def hpa(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(parser, commands, name, "why an HPA did or did not scale, when it will, on what it would")
+    command.add_argument(
+        "what", metavar="explain|predict|metrics", choices=("explain", "predict", "metrics"),
+        help="explain: its controller's turn; predict: its next scaling; metrics: a deployment's figure",
+    )  # fmt: skip
+    command.add_argument(
+        "name", metavar="NAME", nargs="?", default="", help="of the HPA, or the deployment (default: every HPA)"
+    )
+    command.add_argument("--horizon", metavar="SPAN", default="1h", help="of predict: 30m, 6h (default: 1h)")
+    command.add_argument(
+        "--metric", metavar="SERIES", default="requests_per_second",
+        help="of metrics: requests_per_second (default), response_time, queue_depth, cpu, memory, any series",
+    )  # fmt: skip
+    command.add_argument(
+        "--aggregation", metavar="HOW", default="p95", help="avg, p50, p90, p95, p99, max, sum (default: p95)"
+    )
+    command.add_argument("--window", metavar="SPAN", default="5m", help="of metrics: 5m, 1h (default: 5m)")
+    answered(command, "predict: how the forecast did in the past, and why")
+    examples(
+        command,
+        "krm hpa explain                          every HPA: what it wants, and why",
+        "krm hpa explain web -n shop              one of them, step by step",
+        "krm hpa predict -A --horizon 6h          what scales within six hours",
+        "krm hpa metrics web -n shop --metric response_time --aggregation p99",
+    )

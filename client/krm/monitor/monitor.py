@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from krm.client.client import Client, connect
 from krm.client.errors import BadRequest
-from krm.monitor import arguments
+from krm.monitor import arguments, hpa_arguments
 from krm.monitor.gather import gather
 from krm.monitor.started import Started, Wanted
 
 if TYPE_CHECKING:
     from krm.analysis.billing.bill import Bill
+    from krm.analysis.hpa.explain import Explanation
+    from krm.analysis.hpa.figures import Figure
+    from krm.analysis.hpa.predict import Predictions
     from krm.analysis.limits.breaches import Breaches
     from krm.analysis.limits.neighbours import Neighbours
     from krm.analysis.namespace.rows import NamespaceResources
@@ -238,6 +241,45 @@ class K8sResourceMonitor:
         except NotKnown as error:
             raise BadRequest(str(error)) from None
         return drain
+
+    def generate_hpa_metrics(
+        self,
+        deployment: str,
+        metric_type: str = "requests_per_second",
+        aggregation: str = "p95",
+        namespace: Optional[str] = None,
+        time_window: str = "5m",
+    ) -> Figure:
+        """The figure that an HPA of this deployment would scale on: of a pod, and of all its pods together.
+
+        metric_type: requests_per_second, response_time, queue_depth, cpu, memory, or any series that pods have.
+        aggregation: avg, p50, p90, p95, p99, max, sum.
+        """
+        figure: Figure = self._answer(
+            "hpa.figures",
+            namespace=namespace,
+            deployment=hpa_arguments.name(deployment, "deployment"),
+            metric_type=hpa_arguments.metric_type(metric_type),
+            aggregation=hpa_arguments.aggregation(aggregation, metric_type),
+            window=arguments.window(time_window),
+        )
+        return figure
+
+    def explain_hpa(self, namespace: Optional[str] = None, hpa: str = "") -> Explanation:
+        """Why each HPA (or the one of this name) did, or did not, scale: its controller's turn, step by step."""
+        explanation: Explanation = self._answer("hpa.explain", namespace=namespace, hpa=hpa)
+        return explanation
+
+    def predict_scaling(self, namespace: Optional[str] = None, hpa: str = "", horizon: str = "1h") -> Predictions:
+        """When each HPA scales next, and to how many, with a 90 % interval; or that there is no basis."""
+        predictions: Predictions = self._answer(
+            "hpa.predict",
+            namespace=namespace,
+            hpa=hpa,
+            horizon=arguments.window(horizon, "horizon"),
+            points=hpa_arguments.points_of(self.client, namespace, hpa),
+        )
+        return predictions
 
     # Every other question likewise: TODO, each by its owner.
 

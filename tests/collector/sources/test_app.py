@@ -77,7 +77,8 @@ def test_response_times_are_of_what_happened_between_the_pages() -> None:
     found = values(HISTOGRAM % (1000, 1000, 1000, 1000, 1000, 5), HISTOGRAM % (1080, 1090, 1100, 1100, 1100, 25))
     assert found == {
         "request_rate": 10.0, "response_time": pytest.approx(0.2), "response_time_p50": pytest.approx(0.0625),
-        "response_time_p90": pytest.approx(0.5), "response_time_p95": 0.75, "response_time_p99": pytest.approx(0.95),
+        "response_time_p90": pytest.approx(0.5), "response_time_p95": 0.75,
+        "response_time_p99": pytest.approx(0.95),
     }  # fmt: skip
 
 

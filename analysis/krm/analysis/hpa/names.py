@@ -1,9 +1,9 @@
 """What an HPA's metrics are called, and which of krm's series they are. Pure.
 
-`requests_per_second`, `response_time`, `response_time_p50`, `_p90`, `_p95`, `_p99`, `queue_depth`, `cpu` and `memory`
+`requests_per_second`, `response_time`, `response_time_p50` (`_p90`, `_p95`, `_p99`), `queue_depth`, `cpu`, `memory`
 are names of their own; any other series that pods have is called by its name in krm.model.metrics, `/` written as
-`_` (a metric's name is one segment of a URL): memory/rss is `memory_rss`. Values are in the series' unit; `cpu` is
-in cores, as Kubernetes has it.
+`_` (a metric's name is one segment of a URL): memory/rss is `memory_rss`. Values are in the series' unit, `cpu` in
+cores, as Kubernetes has it.
 """
 
 from __future__ import annotations

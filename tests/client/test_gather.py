@@ -231,3 +231,20 @@ def test_a_sum_over_the_window_is_one_a_subject(history: LocalHistory) -> None:
         assert one.mean == pytest.approx(sum(known) / len(known), rel=0.02)
         assert one.maximum == pytest.approx(max(known), rel=0.02)
     assert history_of(reader(history), needs._replace(namespace="c"), NOW).sums(*KEY) == []
+
+
+def test_points_of_nodes_that_are_named(history: LocalHistory) -> None:
+    """All namespaces of them, whatever namespace the question is about; without any, nothing is read."""
+    needs = Needs((), points=(KEY,), window=600.0, namespace="b", of_killed=True)
+    nodes = sorted(
+        {
+            track.subject.node
+            for track in history_of(reader(history), needs._replace(namespace=None), NOW).tracks(*KEY)
+        }
+    )
+    found = history_of(reader(history), needs, NOW, nodes)
+    assert sorted(track.subject.pod for track in found.tracks(*KEY)) == ["x", "y"]
+    assert history_of(reader(history), needs, NOW, ["no-such-node"]).tracks(*KEY) == []
+    assert history_of(reader(history), needs, NOW, []).tracks(*KEY) == []
+    many = history_of(reader(history), needs, NOW, [f"n{number}" for number in range(30)])
+    assert any("of 20 of 30 nodes" in sentence for sentence in many.lacks)

@@ -37,6 +37,7 @@ class Needs(NamedTuple):
     namespace: Optional[str] = None  # of namespaced kinds and of measurements this one alone; None = all
     kubelets: bool = False  # kubelets' settings
     sums: Tuple[Which, ...] = ()  # of the history, one a subject over the last `window` seconds
+    of_killed: bool = False  # points: of nodes alone where OOM kills were, all namespaces where that is allowed
 
 
 class State:

@@ -56,6 +56,21 @@ def neighbours(parser: Parser, commands: Any, name: str) -> None:
     )
 
 
+def oom(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(
+        parser, commands, name, "the case file of each OOM kill: whose memory ran out, and what came before"
+    )
+    command.add_argument("pod", metavar="POD", nargs="?", default="", help="of this pod (default: all)")
+    command.add_argument("--node", metavar="NODE", default="", help="on this node (default: all)")
+    answered(command, "process, peak, rise, what the node had, who grew beside it, node, witnesses")
+    examples(
+        command,
+        "krm oom -A -o wide                       every kill of the last day, with the minute before it",
+        "krm oom web-0 -n shop                    of one pod, also of one that is gone",
+        "krm oom -A --fail-on critical            exit 4 where one is killed again and again, or a node ran out",
+    )
+
+
 def pending(parser: Parser, commands: Any, name: str) -> None:
     command = add_command(
         parser, commands, name, "why pods wait for a node, and the smallest change that would place them"

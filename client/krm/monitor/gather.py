@@ -23,9 +23,10 @@ def gather(client: Client, needs: Needs) -> Inputs:
     """Everything, read one after another. Raises KrmError where one of `needs.kinds` cannot be read."""
     state, read_at = _state(client, needs)
     now = client.measurements.now() if read_at is None else read_at
-    history = history_of(client, needs, now)
+    kills = _kills(client, needs)
+    history = history_of(client, needs, now, _killed_on(kills) if needs.of_killed else None)
     kubelets = client.measurements.kubelets() if needs.kubelets else {}
-    return Inputs(now, client.cluster, state, history, _newest(client, needs), _kills(client, needs), kubelets)
+    return Inputs(now, client.cluster, state, history, _newest(client, needs), kills, kubelets)
 
 
 def _state(client: Client, needs: Needs) -> Tuple[State, Optional[float]]:
@@ -108,3 +109,9 @@ def _kills(client: Client, needs: Needs) -> Kills:
     except KrmError as error:
         return Kills((), NOTHING.state, (f"OOM kills: {error}",))
     return Kills(found.rows, found.state, found.reasons)
+
+
+def _killed_on(kills: Kills) -> List[str]:
+    """Nodes, that of the newest kill first."""
+    newest_first = sorted(kills.rows, key=lambda kill: (-kill.at, kill.node))
+    return list(dict.fromkeys(kill.node for kill in newest_first))

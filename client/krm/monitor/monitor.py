@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from krm.analysis.namespace.rows import NamespaceResources
     from krm.analysis.nodes.evictions import Evictions
     from krm.analysis.nodes.pressure import NodePressure
+    from krm.analysis.oom.cases import OomEvents
     from krm.analysis.quota.rows import Quotas
     from krm.analysis.report.rows import NamespaceReport
     from krm.analysis.scheduling.drain import Drain
@@ -215,6 +216,11 @@ class K8sResourceMonitor:
             "report.namespace", namespace=arguments.namespace(namespace), window=arguments.day(time_window)
         )
         return report
+
+    def get_oom_events(self, namespace: Optional[str] = None, pod: str = "", node: str = "") -> OomEvents:
+        """The case file of each OOM kill of the last day, also of pods that are gone. '' = all."""
+        events: OomEvents = self._answer("oom.cases", namespace=namespace, pod=pod, node=node)
+        return events
 
     def explain_pending(self, namespace: Optional[str] = None, pod: str = "") -> PendingPods:
         """Why pods wait for a node, on each node, and the smallest change that would place them. pod: '' = all."""

@@ -19,6 +19,7 @@ from krm.store.history.asked import HOUR, STEP, Query, Series
 # Seconds below which a piece of time is not cut any more.
 _LEAST = 15 * 60.0
 _MAX_NOTES = 20  # sentences that the history itself says
+_MAX_NODES = 20  # whose points are read where nodes are named
 
 
 class _Notes:
@@ -36,8 +37,8 @@ class _Notes:
             self.since = oldest if self.since is None else min(self.since, oldest)
 
 
-def history_of(client: Client, needs: Needs, now: float) -> History:
-    """Of (now - window, now], and of the whole hours before `now`."""
+def history_of(client: Client, needs: Needs, now: float, nodes: Optional[Sequence[str]] = None) -> History:
+    """Of (now - window, now], and of the whole hours before `now`. nodes: points of these alone; None = of all."""
     notes = _Notes()
     tracks: Dict[Which, Sequence[Track]] = {}
     hours: Dict[Which, Sequence[HourTrack]] = {}
@@ -45,6 +46,9 @@ def history_of(client: Client, needs: Needs, now: float) -> History:
     for metric, level in needs.points:
         query = Query(metric, level, now - needs.window, now, namespace=_narrowed(needs, level))
         try:
+            if nodes is not None:
+                tracks[metric, level] = _of_nodes(client, query, nodes, notes)
+                continue
             tracks[metric, level], piece = _points(client, query, piece, notes)
         except KrmError as error:
             notes.told.append(f"{metric} of each {level}: {error}")
@@ -90,6 +94,24 @@ def _points(client: Client, query: Query, piece: float, notes: _Notes) -> Tuple[
     if len(pieces) == 1:
         return [Track(one.subject, one.times, one.values) for one in pieces[0]], piece
     return _joined(pieces), piece
+
+
+def _of_nodes(client: Client, query: Query, nodes: Sequence[str], notes: _Notes) -> List[Track]:
+    """Of all namespaces of these nodes, where that is allowed, else of the query's own. Raises KrmError."""
+    found: List[Track] = []
+    piece = query.end - query.begin
+    if len(nodes) > _MAX_NODES:
+        notes.add([f"{query.metric}: of {_MAX_NODES} of {len(nodes)} nodes, those with the newest kills"])
+    for node in nodes[:_MAX_NODES]:
+        try:
+            tracks, piece = _points(client, query._replace(node=node, namespace=""), piece, notes)
+        except KrmError:
+            if not query.namespace:
+                raise
+            notes.add([f"{query.metric}: of namespace {query.namespace} alone"])
+            tracks, piece = _points(client, query._replace(node=node), piece, notes)
+        found += tracks
+    return found
 
 
 def _first_sample(client: Client, query: Query, oldest: float) -> float:

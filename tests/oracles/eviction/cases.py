@@ -16,6 +16,7 @@ SEED = 77
 MI, GI = 2**20, 2**30
 COMMAND = "tests/oracles/eviction/run.sh"
 Case = Dict[str, Any]
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "bench"))
 
 
 def pod(uid: str, priority: Optional[int] = None, **more: Any) -> Case:
@@ -276,10 +277,26 @@ def scores(draw: random.Random) -> List[Case]:
     return made
 
 
+def replayed() -> List[Case]:
+    """What the kubelet sees at the moment when too little is left."""
+    from eviction_replays import replays
+
+    return [
+        rank(
+            f"replay {one.number}",
+            "memory.available",
+            [each.body("n1") for each in one.pods],
+            {each.name: {"Memory": each.used(one.at)} for each in one.pods},
+        )
+        for one in replays()
+    ]
+
+
 def cases() -> Case:
     draw = random.Random(SEED)
     return {
         "Ranks": named() + [drawn(draw, number) for number in range(60)],
+        "Replays": replayed(),
         "Configs": configs(),
         "Oom": scores(draw),
     }
@@ -293,7 +310,12 @@ def main() -> None:
     document = {"Module": sys.argv[3], "Command": COMMAND, "Seed": SEED, "Defaults": told["Defaults"]}
     for part in ("Ranks", "Configs", "Oom"):
         document[part] = [{"Asked": one, "Told": answer} for one, answer in zip(asked[part], told[part])]
-    print(json.dumps(document, indent=None, separators=(",", ":")).replace('{"Asked"', '\n{"Asked"'))
+    document["Replays"] = told["Replays"]  # their pods are made by bench/eviction_replays.py
+    print(
+        json.dumps(document, indent=None, separators=(",", ":"))
+        .replace('{"Asked"', '\n{"Asked"')
+        .replace('{"Name":"replay', '\n{"Name":"replay')
+    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Callable, Dict, List
 import apiserver
 import collect
 import decode
+import evictions
 import flow
 import history
 import serving
@@ -37,6 +38,7 @@ PARTS: Dict[str, Callable[[], List[Row]]] = {
     "history": history.rows,
     "collection": collect.rows,
     "agent": agent.rows,
+    "evictions": evictions.rows,
 }
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- table: make bench -->", "<!-- end of table -->"

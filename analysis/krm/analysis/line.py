@@ -38,6 +38,7 @@ class Line(NamedTuple):
     span: float  # seconds from the first point to the last
     pattern: Tuple[float, ...] = ()  # 24 values, what each hour of a day (UTC) lies above the line; () = none
     pattern_error: float = 0.0  # standard error of one of them
+    swing: float = 0.0  # how far 90 % of the steps are from it, where they hang together; 0 = they are noise
 
     def level(self, at: float) -> float:
         """Without the daily pattern."""
@@ -165,7 +166,8 @@ def _finished(
     if pattern:
         deviation = _TO_SIGMA * median(sorted(abs(one) for one in residuals)) * math.sqrt(count / (count - 24))
         loose = deviation * math.sqrt(24.0 * wider / count)
-    line = Line(middle, centre, steep, middle_error, error, 0.0, quantile, span, pattern, loose)
+    swing = nearest_rank(sorted(abs(one) for one in residuals), 0.9) if wider > 1 else 0.0
+    line = Line(middle, centre, steep, middle_error, error, 0.0, quantile, span, pattern, loose, swing)
     apart = sorted(abs(value - line.expected(at)) for at, value in points)
     return line._replace(scatter=nearest_rank(apart, 0.9) * math.sqrt(count / max(1.0, count - spent)))
 

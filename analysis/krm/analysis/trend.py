@@ -66,12 +66,18 @@ def slope(times: Sequence[float], values: Sequence[float]) -> Optional[Slope]:
 
 
 def crossing(
-    times: Sequence[float], values: Sequence[float], level: float, now: float, reach: float = REACH
+    times: Sequence[float],
+    values: Sequence[float],
+    level: float,
+    now: float,
+    reach: float = REACH,
+    touch: bool = False,
 ) -> Optional[Crossing]:
     """When the trend reaches `level`, from whichever side of it it is on at `now`.
 
-    reach: no date further ahead than this many spans of the points. None: no basis. A level that is passed already
-    is the caller's to tell.
+    reach: no date further ahead than this many spans of the points. touch: what swings around the trend counts, so
+    that the first value which is there is meant, and not the trend alone. None: no basis. A level that is passed
+    already is the caller's to tell.
     """
     line = fitted(times, values)
     if line is None or abs(line.slope) <= line.quantile * line.slope_error:
@@ -82,7 +88,17 @@ def crossing(
     found = _walked(line, level, now, horizon) if line.pattern else _solved(line, level, now)
     if found is None or found.at > horizon:
         return None
-    return found
+    return _touched(line, found, level, now) if touch and line.swing > 0 else found
+
+
+def _touched(line: Line, found: Crossing, level: float, now: float) -> Crossing:
+    """A crest of the swings is there before the trend is: at the earliest a high one, in the middle half of it."""
+    way = math.copysign(line.swing, line.slope)
+    sooner, likely = _solved(line, level - way, now), _solved(line, level - way / 2, now)
+    earliest = now if sooner is None else min(found.earliest, sooner.earliest)
+    at = found.at if likely is None else min(found.at, max(now, likely.at))
+    earliest = max(earliest, now)
+    return Crossing(max(at, earliest), earliest, found.latest)
 
 
 def forecast(times: Sequence[float], values: Sequence[float], moments: Sequence[float]) -> Optional[List[Expected]]:

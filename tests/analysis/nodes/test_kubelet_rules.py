@@ -12,6 +12,7 @@ from krm.analysis.nodes.ranking import Candidate, candidate, oom_scores, qos_of,
 from krm.analysis.nodes.thresholds import BadThreshold, rows_of, thresholds_of
 from krm.model.amounts import MEMORY, STORAGE
 from krm.model.kubelets import KubeletConfig, NodeKubelet
+from krm.model.podresources import pod_resources
 from krm.model.quantities import parse
 
 ORACLE = json.loads((Path(__file__).parents[2] / "oracles" / "eviction.json").read_text(encoding="utf-8"))
@@ -43,7 +44,7 @@ def used(case: Case, pod: Case) -> Optional[float]:
 
 def candidates(case: Case) -> List[Candidate]:
     resource = {"memory.available": MEMORY, "pid.available": ""}.get(case["Signal"], STORAGE)
-    return [candidate(pod).of(resource, used(case, pod)) for pod in case["Pods"]]
+    return [candidate(pod, pod_resources(pod)).of(resource, used(case, pod)) for pod in case["Pods"]]
 
 
 @pytest.mark.parametrize(("asked", "told"), named("Ranks"))
@@ -128,10 +129,10 @@ def test_where_a_kubelet_does_not_tell_defaults_are_taken_and_said_so(
 @pytest.mark.parametrize(("asked", "told"), named("Oom"))
 def test_oom_scores_are_the_kubelets(asked: Case, told: Case) -> None:
     assert qos_of(asked["Pod"]) == told["Qos"]
-    assert oom_scores(asked["Pod"], asked["MemoryCapacity"]) == told["Scores"]
+    assert oom_scores(asked["Pod"], pod_resources(asked["Pod"]), asked["MemoryCapacity"]) == told["Scores"]
 
 
 def test_without_the_capacity_a_burstable_score_is_not_known() -> None:
     pods = {one["Asked"]["Name"]: one["Asked"]["Pod"] for one in ORACLE["Oom"]}
-    assert oom_scores(pods["burstable"], None) == {"app": None}
-    assert oom_scores(pods["best effort"], None) == {"app": 1000}
+    for name, score in (("burstable", None), ("best effort", 1000)):
+        assert oom_scores(pods[name], pod_resources(pods[name]), None) == {"app": score}

@@ -25,12 +25,13 @@ from krm.analysis.nodes.thresholds import (
     Thresholds,
     thresholds_of,
 )
-from krm.analysis.trend import crossing, slope
+from krm.analysis.trend import REACH, crossing, slope
 from krm.model import amounts
 from krm.model.amounts import NANO
 from krm.model.measures import Covers
 from krm.model.metrics import COUNT
 from krm.model.reading import mapping, text
+from krm.model.trust import LIVE
 
 MET, NEARING, STEADY, UNKNOWN = "met", "nearing", "steady", "unknown"
 # By signal: the resource that pods request of it, and the metric of what they use. '' = there is none.
@@ -81,7 +82,7 @@ class Eviction:
     latest: Optional[float]
     left: Optional[float]  # seconds from now to `at`
     soonest: Optional[float]  # to `earliest`
-    per_second: Optional[float]  # how fast what is available changes, with sign
+    per_second: Optional[float]  # how fast what is available changes, with sign; None = hardly, or not known
     measured_at: Optional[float]
     covers: Optional[Covers]  # points of the trend
     source: str
@@ -112,8 +113,9 @@ def evictions_of(node: Standing, inputs: Inputs, readings: PodReadings) -> Tuple
     signals = signals_of(node, thresholds, inputs, sum(known), len(working) - len(known))
     memory = node.resource(amounts.MEMORY)
     capacity = None if memory is None or memory.capacity is None else int(memory.capacity)
-    bare = [candidate(pod) for pod in node.pods]
-    scores = {name: oom_scores(dict(pod), capacity) for name, pod in zip(_names(node), node.pods)}
+    bare = [candidate(pod, held) for pod, held in zip(node.pods, node.held)]
+    each = zip(_names(node), node.pods, node.held)
+    scores = {name: oom_scores(dict(pod), held, capacity) for name, pod, held in each}
     orders: Dict[str, Tuple[Tuple[Victim, ...], str, Tuple[str, ...]]] = {}
     found = []
     for row in thresholds.rows:
@@ -121,7 +123,7 @@ def evictions_of(node: Standing, inputs: Inputs, readings: PodReadings) -> Tuple
             continue
         if row.signal not in orders:
             orders[row.signal] = _order(bare, row.signal, readings, scores)
-        found.append(_eviction(node, row, thresholds, signals[row.signal], orders[row.signal], inputs.now))
+        found.append(_eviction(node, row, thresholds, signals[row.signal], orders[row.signal], inputs))
     return tuple(found)
 
 
@@ -198,8 +200,9 @@ def _eviction(
     thresholds: Thresholds,
     signal: Signal,
     order: Tuple[Tuple[Victim, ...], str, Tuple[str, ...]],
-    now: float,
+    inputs: Inputs,
 ) -> Eviction:
+    now = inputs.now
     victims, would_change, order_doubts = order
     quantity = row.amount.of(signal.capacity)
     doubts = [*signal.doubts, *node.doubts, *([thresholds.why] if thresholds.why else [])]
@@ -215,13 +218,19 @@ def _eviction(
     few = signal.covers is not None and signal.covers.known < _FEW * signal.covers.of
     if few:
         doubts.append(f"only {signal.covers} are there")
+    stale = [f"{kind} are {one.state}" for kind, one in sorted(inputs.state.trust.items()) if one.state != LIVE]
+    doubts += stale
     if trend.state == STEADY and not signal.values:
         doubts.append("there is no history of it: whether it moves is not known")
     weak = signal.available is None or row.signal in (ALL_PODS, PIDS, *_DISKS) or any(
         one.place is None and not one.protected for one in victims
     )  # fmt: skip
     sureness = (
-        LOW if weak or node.doubts or trend.state == UNKNOWN else MEDIUM if few or not thresholds.own else HIGH
+        LOW
+        if weak or stale or node.doubts or trend.state == UNKNOWN
+        else MEDIUM
+        if few or not thresholds.own
+        else HIGH
     )
     return Eviction(
         node=node.name,
@@ -257,11 +266,18 @@ def _trend(row: Threshold, quantity: Optional[int], signal: Signal, now: float) 
     """A soft threshold evicts once its grace period has passed below it."""
     if signal.available is None or quantity is None:
         return _Trend(UNKNOWN)
+    met = signal.available < quantity
+    known = [value for value in signal.values if value == value]
+    # Most nodes are far from most thresholds: what moved less cannot get there within the reach of a trend.
+    if not met and (not known or max(known) - min(known) < (signal.available - quantity) / (2 * REACH)):
+        return _Trend(STEADY)
     moves = slope(signal.times, signal.values)
     per_second = None if moves is None else moves.per_second
-    if signal.available < quantity:
+    if met:
         return _Trend(MET, now, now, now + row.grace, per_second)
-    found = crossing(signal.times, signal.values, quantity, now)
-    if found is None or moves is None or moves.per_second >= 0:
+    if moves is None or moves.per_second >= 0:
+        return _Trend(STEADY, per_second=per_second)
+    found = crossing(signal.times, signal.values, quantity, now, touch=True)
+    if found is None:
         return _Trend(STEADY, per_second=per_second)
     return _Trend(NEARING, found.at + row.grace, found.earliest + row.grace, found.latest + row.grace, per_second)

@@ -67,10 +67,10 @@ def _key(one: Candidate, signal: str) -> Tuple[int, ...]:
     return (1, int(not exceeds), one.priority, request - used * NANO)
 
 
-def candidate(pod: Mapping[str, Any]) -> Candidate:
+def candidate(pod: Mapping[str, Any], held: PodResources) -> Candidate:
     """Without what it uses: `of` says that."""
     metadata, spec = mapping(pod.get("metadata")), mapping(pod.get("spec"))
-    asked = requests_of(dict(pod))
+    asked = requests_of(dict(pod), held)
     return Candidate(
         text(metadata.get("namespace")),
         text(metadata.get("name")),
@@ -90,10 +90,12 @@ def _protected(pod: Mapping[str, Any]) -> str:
     return f"its priority {priority} is critical" if priority >= CRITICAL else ""
 
 
-def requests_of(pod: Dict[str, Any]) -> Amounts:
+def requests_of(pod: Dict[str, Any], held: PodResources) -> Amounts:
     """As eviction counts them: what is asked for the pod as a whole stands alone where there is any of it, and
     overhead counts where something is requested."""
     spec = mapping(pod.get("spec"))
+    if not spec.get("overhead") and not spec.get("resources"):
+        return held.totals[REQUESTS]
     bare = pod_resources({**pod, "spec": {**spec, "overhead": None, "resources": None}}).totals[REQUESTS]
     whole = mapping(spec.get("resources"))
     if any(name in (CPU, MEMORY) for field in ("requests", "limits") for name in mapping(whole.get(field))):
@@ -101,9 +103,9 @@ def requests_of(pod: Dict[str, Any]) -> Amounts:
     overhead = read(spec.get("overhead"), Troubles("pod"), "spec.overhead")
     made: Amounts = dict(bare)
     for name, more in overhead.items():
-        held = made.get(name, 0)
-        if held != 0:
-            made[name] = None if held is None or more is None else held + more
+        own = made.get(name, 0)
+        if own != 0:
+            made[name] = None if own is None or more is None else own + more
     return made
 
 
@@ -131,10 +133,9 @@ def _plain(amounts: Amounts) -> Amounts:
     return {name: amount for name, amount in amounts.items() if name in (CPU, MEMORY) and amount != 0}
 
 
-def oom_scores(pod: Dict[str, Any], capacity: Optional[int]) -> Dict[str, Optional[int]]:
+def oom_scores(pod: Dict[str, Any], held: PodResources, capacity: Optional[int]) -> Dict[str, Optional[int]]:
     """container -> the oom_score_adj that its processes have: the kernel kills the highest sum of this and a
     thousandth of the memory in use first. capacity: bytes of the node, None = not known."""
-    held = pod_resources(pod)
     spec = mapping(pod.get("spec"))
     names = [one.name for one in held.containers]
     if integer(spec.get("priority")) == _NODE_CRITICAL or spec.get("priorityClassName") == "system-node-critical":

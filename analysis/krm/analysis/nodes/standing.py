@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.analysis.inputs import Body, Inputs, Reading
 from krm.model import times
 from krm.model.amounts import CPU, MEMORY, MILLI, NANO, STORAGE, Amounts, Troubles, add, is_extended, read
 from krm.model.measures import NODE, POD
 from krm.model.metrics import BYTES, COUNT, MILLICORES
-from krm.model.podresources import REQUESTS, has_ended, pod_resources
+from krm.model.podresources import REQUESTS, PodResources, has_ended, pod_resources
 from krm.model.reading import mapping, rows, text
 
 PODS = "pods"
@@ -76,6 +76,7 @@ class Standing(NamedTuple):
     measured_at: Optional[float]  # Unix seconds by the node's clock; None = it is not measured now
     doubts: Tuple[str, ...]
     pods: Tuple[Body, ...]  # on it, that have not ended
+    held: Tuple[PodResources, ...]  # by each of these
 
     def resource(self, name: str) -> Optional[Resource]:
         """None: it has none of it."""
@@ -134,12 +135,13 @@ def _standing(name: str, node: Body, pods: List[Body], reading: Optional[Reading
     elif reading.at - now > AHEAD:
         doubts.append(f"its clock is {reading.at - now:.0f} s ahead of krm's")
     values = {} if usable is None else usable.values
-    resources = _resources(status, pods, values, troubles)
+    held = tuple(pod_resources(dict(pod)) for pod in pods)
+    resources = _resources(status, held, values, troubles)
     doubts += troubles.told
     return Standing(
         name, _state(conditions), spec.get("unschedulable") is True, tuple(_taints(spec)), conditions, resources,
         {metric: values[metric] for metric in _WAITING if metric in values},
-        None if usable is None else usable.at, tuple(doubts), tuple(pods),
+        None if usable is None else usable.at, tuple(doubts), tuple(pods), held,
     )  # fmt: skip
 
 
@@ -166,17 +168,15 @@ def _taints(spec: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _resources(
-    status: Mapping[str, Any], pods: List[Body], values: Mapping[str, float], troubles: Troubles
+    status: Mapping[str, Any], pods: Sequence[PodResources], values: Mapping[str, float], troubles: Troubles
 ) -> Tuple[Resource, ...]:
     capacity, allocatable = (
         _listed(mapping(status.get(field)), troubles, field) for field in ("capacity", "allocatable")
     )
     requested: Amounts = {}
-    for pod in pods:
-        held = pod_resources(dict(pod))
+    for held in pods:
         add(requested, held.totals[REQUESTS])
-        for sentence in held.troubles:
-            troubles.told.append(sentence)
+        troubles.told += held.troubles
     used = {CPU: "cpu/usage_rate", MEMORY: "memory/working_set", STORAGE: "ephemeral_storage/usage"}
     names = [CPU, MEMORY, STORAGE, *sorted(name for name in {*capacity, *allocatable} if is_extended(name))]
     found = [

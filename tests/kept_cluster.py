@@ -37,6 +37,7 @@ _RESOURCES = {
     "nodes": ("v1", "Node", False),
     "namespaces": ("v1", "Namespace", False),
     "resourcequotas": ("v1", "ResourceQuota", True),
+    "limitranges": ("v1", "LimitRange", True),
     "deployments.apps": ("v1", "Deployment", True),
     "services": ("v1", "Service", True),
     "persistentvolumeclaims": ("v1", "PersistentVolumeClaim", True),

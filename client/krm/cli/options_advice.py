@@ -159,3 +159,34 @@ def hpa(parser: Parser, commands: Any, name: str) -> None:
         "krm hpa predict -A --horizon 6h          what scales within six hours",
         "krm hpa metrics web -n shop --metric response_time --aggregation p99",
     )
+
+
+def recommend(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(
+        parser, commands, name, "requests and limits that were tested on the past; krm never applies them"
+    )
+    command.add_argument(
+        "--target",
+        choices=("balanced", "performance", "cost"),
+        default="balanced",
+        help="of strategy krm (default: balanced)",
+    )
+    command.add_argument(
+        "--strategy", choices=("krm", "vpa", "krr", "krr-limit"), default="krm",
+        help="krm's own, or what the Vertical Pod Autoscaler or krr would advise (default: krm)",
+    )  # fmt: skip
+    command.add_argument(
+        "-l", "--selector", metavar="LABELS", default="", help="of the workloads' labels, e.g. app=web,tier!=db"
+    )
+    answered(
+        command, "pods, what was held out, what each number is made of", more=("patch", "kustomize"),
+        about="; patch: strategic-merge patches; kustomize: a kustomization.yaml that holds them",
+    )  # fmt: skip
+    examples(
+        command,
+        "krm recommend -n shop                                  what each workload should ask for",
+        "krm recommend -n shop --target cost -o wide            with what each number is made of",
+        "krm recommend -n shop -l app=web -o patch > web.yaml   to look at, then kubectl patch",
+        "krm recommend -n shop -o kustomize > kustomization.yaml",
+        "krm recommend -n shop --strategy vpa                   what the Vertical Pod Autoscaler would say",
+    )

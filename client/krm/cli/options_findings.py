@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Tuple
 
 from krm.cli.grammar import Parser, add_command, all_or_one_namespace, examples, trust, where
 
@@ -10,14 +10,17 @@ FORMATS = ("wide", "json", "yaml", "name")
 SEVERITIES = ("info", "warning", "critical")  # of krm.analysis.finding, which no grammar waits for
 
 
-def answered(command: Parser, wide: str, namespaced: bool = True) -> None:
-    """What every subcommand that answers a question takes. wide: what -o wide shows besides."""
+def answered(
+    command: Parser, wide: str, namespaced: bool = True, more: Tuple[str, ...] = (), about: str = ""
+) -> None:
+    """What every subcommand that answers a question takes. wide: what -o wide shows besides. more: formats of its
+    own, and what they are."""
     if namespaced:
         all_or_one_namespace(command)
     command.add_argument("--no-headers", action="store_true", help="no headings")
     command.add_argument(
-        "-o", "--output", choices=FORMATS, default="",
-        help=f"wide: {wide}; json, yaml: everything, with evidence and worth; name: whom findings are about",
+        "-o", "--output", choices=FORMATS + more, default="",
+        help=f"wide: {wide}; json, yaml: everything, with evidence and worth; name: whom findings are about{about}",
     )  # fmt: skip
     command.add_argument(
         "--fail-on", choices=SEVERITIES, default="", help="exit with 4 where a finding of this severity or above is"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from krm.analysis.inputs import NOTHING, Body, Inputs, Kills, Needs, Newest, Reading, State
 from krm.client.client import Client
@@ -27,6 +27,21 @@ def gather(client: Client, needs: Needs) -> Inputs:
     history = history_of(client, needs, now, _killed_on(kills) if needs.of_killed else None)
     kubelets = client.measurements.kubelets() if needs.kubelets else {}
     return Inputs(now, client.cluster, state, history, _newest(client, needs), kills, kubelets)
+
+
+def gather_each(
+    client: Client, needs: Needs, names: Callable[[State], Sequence[str]]
+) -> Iterator[Tuple[str, Inputs]]:
+    """The same, with the history of one of these namespaces after another: a day of all of them is never held.
+
+    names: of the state, which is read once; without any it is of all. Raises as gather.
+    """
+    state, read_at = _state(client, needs)
+    now = client.measurements.now() if read_at is None else read_at
+    kills = _kills(client, needs)
+    for name in names(state) or ("",):
+        history = history_of(client, needs._replace(measured=name), now)
+        yield name, Inputs(now, client.cluster, state, history, kills=kills)
 
 
 def _state(client: Client, needs: Needs) -> Tuple[State, Optional[float]]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from krm.analysis.scheduling.drain import Drain
     from krm.analysis.scheduling.fragmentation import Fragmentation
     from krm.analysis.scheduling.pending import PendingPods
+    from krm.analysis.sizing.recommendations import Recommendations
     from krm.monitor.seen import Overheads, Processes
 
 TIMEOUT = 120.0  # seconds for a krm that connect() starts to verify every kind
@@ -286,6 +287,21 @@ class K8sResourceMonitor:
             points=hpa_arguments.points_of(self.client, namespace, hpa),
         )
         return predictions
+
+    def get_resource_recommendations(
+        self,
+        namespace: Optional[str] = None,
+        optimization_target: str = "balanced",
+        strategy: str = "krm",
+        selector: str = "",
+    ) -> Recommendations:
+        """Requests and limits of each workload, tested on the past and proven to fit. Never applied.
+
+        optimization_target: balanced, performance, cost. strategy: krm, vpa, krr, krr-limit. selector: of labels.
+        """
+        from krm.monitor import sizing
+
+        return sizing.recommend(self.client, namespace, optimization_target, strategy, selector)
 
     # Every other question likewise: TODO, each by its owner.
 

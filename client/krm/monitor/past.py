@@ -69,7 +69,7 @@ def history_of(client: Client, needs: Needs, now: float, nodes: Optional[Sequenc
 
 
 def _narrowed(needs: Needs, level: str) -> str:
-    return "" if needs.namespace is None or level in (NODE, CLUSTER) else needs.namespace
+    return "" if level in (NODE, CLUSTER) else needs.namespace or needs.measured or ""
 
 
 def _points(client: Client, query: Query, piece: float, notes: _Notes) -> Tuple[List[Track], float]:

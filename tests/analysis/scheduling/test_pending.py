@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -11,7 +12,7 @@ from krm.analysis.scheduling.board import read_board
 from krm.analysis.scheduling.changes import change_for
 from krm.analysis.scheduling.pending import Asked, Pending, PendingPod, answer
 from krm.analysis.scheduling.predicates import Cycle
-from oracles.scheduler.bodies import CPU2, busy, node, pod, taint, three
+from oracles.scheduler.bodies import CPU2, HOST, busy, near, node, pod, taint, three
 from paper_nodes import NOW, inputs, state
 
 SCENARIOS = json.loads((Path(__file__).resolve().parents[2] / "oracles/scheduler.json").read_text())["scenarios"]
@@ -161,3 +162,20 @@ def test_the_order_of_the_input_changes_no_answer(seed: int) -> None:
         shuffled = {kind: source.sample(bodies, len(bodies)) for kind, bodies in scenario["state"].items()}
         first = answer(inputs(State(scenario["state"], {}, {})), Asked())
         assert answer(inputs(State(shuffled, {}, {})), Asked()) == first, scenario["name"]
+
+
+def test_many_pods_on_many_nodes_are_judged_in_seconds() -> None:
+    """What is counted of a node is counted once, for all pods and changes that do not touch it."""
+    nodes = [node(f"n{number:03}", "32", "128Gi") for number in range(100)]
+    apart = near("podAntiAffinity", HOST, {"app": "x"})
+    placed = [
+        pod(f"p{number}", f"n{number % 100:03}", requests={"cpu": "1"}, affinity=apart) for number in range(2000)
+    ]
+    waits = [
+        pod(f"w{number}", requests={"cpu": "40"}, affinity=near("podAntiAffinity", HOST, {"app": f"w{number}"}))
+        for number in range(20)
+    ]
+    began = time.process_time()
+    found = answer(inputs(state(nodes, [*placed, *waits])), Asked())
+    assert time.process_time() - began < 10.0
+    assert {row.changes[0].kinds for row in found.rows} == {("lower-request",)}

@@ -5,13 +5,14 @@ A board is never changed: `with_pods` gives another that shares all but one node
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Hashable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from krm.analysis.inputs import Body, State
 from krm.analysis.scheduling.parsed import Node, Pod, Whole, node_of, pod_of
 from krm.model.podresources import has_ended
 from krm.model.reading import mapping, text
 
+Counted = TypeVar("Counted")
 PODS, NODES = "pods", "nodes"
 NAMESPACES, CLAIMS, VOLUMES = "namespaces", "persistentvolumeclaims", "persistentvolumes"
 CLASSES, CSI_NODES = "storageclasses.storage.k8s.io", "csinodes.storage.k8s.io"
@@ -50,29 +51,24 @@ class Board:
         one that the scheduler keeps free for them."""
         self.nodes, self.world, self.nominated = nodes, world, nominated or {}
         self._pods_on = pods_on
-        self._used: Dict[str, Whole] = {}
-        self._jealous: Dict[str, List[Pod]] = {}
+        # What was counted of each node, by what it is. Boards share it, but for nodes that differ.
+        self._counted: Dict[str, Dict[Hashable, Any]] = {}
 
     def pods_on(self, node: str) -> Sequence[Pod]:
         """Those that hold something of it."""
         return self._pods_on.get(node, ())
 
-    def jealous_on(self, node: str) -> Sequence[Pod]:
-        """Of these, those that want others apart."""
-        if node not in self._jealous:
-            self._jealous[node] = [pod for pod in self.pods_on(node) if pod.apart]
-        return self._jealous[node]
+    def counted(self, node: str, what: Hashable, count: Callable[[Node, Sequence[Pod]], Counted]) -> Counted:
+        """`count` of the node and its pods, once for as long as both stand."""
+        known = self._counted.setdefault(node, {})
+        if what not in known:
+            known[what] = count(self.nodes[node], self.pods_on(node))
+        found: Counted = known[what]
+        return found
 
     def used(self, node: str) -> Whole:
         """What its pods request, together; None = one of them could not be read."""
-        if node not in self._used:
-            total: Whole = {}
-            for pod in self.pods_on(node):
-                for name, amount in pod.requests.items():
-                    held = total.get(name, 0)
-                    total[name] = None if held is None or amount is None else held + amount
-            self._used[node] = total
-        return self._used[node]
+        return self.counted(node, "used", _used)
 
     def free(self, node: str, resource: str) -> Optional[int]:
         """What is left of it, below 0 where more was given than there is; None = not known."""
@@ -85,7 +81,7 @@ class Board:
 
     def with_node(self, node: Node) -> Board:
         """The same with this node, new or changed."""
-        return self._other({**self.nodes, node.name: node}, self._pods_on, "")
+        return self._other({**self.nodes, node.name: node}, self._pods_on, node.name)
 
     def without_node(self, name: str) -> Board:
         """The same without this node and its pods."""
@@ -95,9 +91,17 @@ class Board:
     def _other(self, nodes: Mapping[str, Node], pods_on: Mapping[str, Sequence[Pod]], changed: str) -> Board:
         """What was counted of all nodes but the changed one still stands."""
         other = Board(nodes, pods_on, self.world, self.nominated)
-        other._used = {name: used for name, used in self._used.items() if name != changed}
-        other._jealous = {name: pods for name, pods in self._jealous.items() if name != changed}
+        other._counted = {name: known for name, known in self._counted.items() if name != changed}
         return other
+
+
+def _used(node: Node, pods: Sequence[Pod]) -> Whole:  # noqa: ARG001 - a count that is of its pods alone
+    total: Whole = {}
+    for pod in pods:
+        for name, amount in pod.requests.items():
+            held = total.get(name, 0)
+            total[name] = None if held is None or amount is None else held + amount
+    return total
 
 
 class Read(NamedTuple):

@@ -10,7 +10,7 @@ higher priority 3 and a half for each pod that it drives away.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.analysis.scheduling.amounts_text import amount_text
 from krm.analysis.scheduling.board import Board
@@ -20,7 +20,8 @@ from krm.analysis.scheduling.predicates import NOT_NAMED, Cycle, Refusal
 from krm.analysis.scheduling.taints import OF_CONDITIONS, untolerated, written
 
 MOST_STEPS = 6  # a change of more steps is no small one
-MOST_NODES = 100  # that changes are worked out for, those with the cheapest refusals first
+MOST_ALIKE = 3  # nodes that refuse for the same that a change is worked out for, those with the most room first
+MOST_NODES = 60  # in all
 _BYTES, _MI = ("memory", "ephemeral-storage"), 1 << 20
 
 
@@ -97,17 +98,30 @@ def change_of(steps: Sequence[Step], node: str, proof: str) -> Change:
     )
 
 
-def changes_for(board: Board, pod: Pod, refusals: Dict[str, Optional[Refusal]]) -> Tuple[List[Change], int]:
+def changes_for(board: Board, pod: Pod, refusals: Mapping[str, Optional[Refusal]]) -> Tuple[List[Change], int]:
     """The cheapest of each kind, the cheapest first, and how many nodes they were looked for on."""
-    names = sorted((name for name, one in refusals.items() if one), key=lambda name: _hope(board, pod, name))
+    names = _candidates(board, pod, refusals)
     found: Dict[Tuple[str, ...], Change] = {}
-    for name in names[:MOST_NODES]:
+    for name in names:
         change = change_for(board, pod, name)
         if change is not None:
             held = found.get(change.kinds)
             if held is None or (change.cost, change.node) < (held.cost, held.node):
                 found[change.kinds] = change
-    return sorted(found.values(), key=lambda one: (one.cost, one.node)), min(len(names), MOST_NODES)
+    return sorted(found.values(), key=lambda one: (one.cost, one.node)), len(names)
+
+
+def _candidates(board: Board, pod: Pod, refusals: Mapping[str, Optional[Refusal]]) -> List[str]:
+    alike: Dict[Tuple[str, ...], int] = {}
+    found: List[str] = []
+    refusing = [(name, one) for name, one in refusals.items() if one is not None]
+    for name, one in sorted(refusing, key=lambda pair: _hope(board, pod, pair[0])):
+        # Of resources the room decides; elsewhere the same details are the same thing to do.
+        what = (one.filter, *(() if one.filter == "NodeResourcesFit" else one.details))
+        alike[what] = alike.get(what, 0) + 1
+        if alike[what] <= MOST_ALIKE and len(found) < MOST_NODES:
+            found.append(name)
+    return found
 
 
 def _hope(board: Board, pod: Pod, name: str) -> Tuple[float, str]:

@@ -84,14 +84,18 @@ def _of_daemon_sets(board: Board) -> Whole:
     """What DaemonSets take of the node where they take most, resource by resource."""
     most: Whole = {}
     for name in board.nodes:
-        total: Whole = {}
-        for pod in board.pods_on(name):
-            if is_of_daemon_set(pod):
-                for resource, amount in pod.requests.items():
-                    total[resource] = (total.get(resource) or 0) + (amount or 0)
-        for resource, amount in total.items():
+        for resource, amount in board.counted(name, "daemons", _daemons).items():
             most[resource] = max(most.get(resource) or 0, amount or 0)
     return most
+
+
+def _daemons(node: Node, pods: Sequence[Pod]) -> Whole:  # noqa: ARG001 - a count that is of its pods alone
+    total: Whole = {}
+    for pod in pods:
+        if is_of_daemon_set(pod):
+            for resource, amount in pod.requests.items():
+                total[resource] = (total.get(resource) or 0) + (amount or 0)
+    return total
 
 
 def _proof(daemons: Whole) -> str:

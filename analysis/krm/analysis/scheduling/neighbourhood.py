@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Hashable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.analysis.scheduling.board import Board
 from krm.analysis.scheduling.parsed import Near, Node, Pod, Spread
@@ -22,29 +22,31 @@ class Spreading:
     def __init__(self, board: Board, pod: Pod) -> None:
         self._pod = pod
         self.counts: List[Dict[str, int]] = [{} for _ in pod.spread]
-        if not pod.spread:
-            return
-        keys = [one.key for one in pod.spread]
-        for node in board.nodes.values():
-            if all(key in node.labels for key in keys):
-                self._count(board, node)
+        what = ("spread", pod.namespace, pod.spread, _wish(pod), repr(pod.tolerations))
+        for node in board.nodes if pod.spread else ():
+            for place, value, number in board.counted(node, what, self._count):
+                self.counts[place][value] = self.counts[place].get(value, 0) + number
 
-    def _count(self, board: Board, node: Node) -> None:
+    def _count(self, node: Node, pods: Sequence[Pod]) -> List[Tuple[int, str, int]]:
+        """(constraint, value, pods) of one node."""
+        found: List[Tuple[int, str, int]] = []
+        if any(one.key not in node.labels for one in self._pod.spread):
+            return found
         for place, one in enumerate(self._pod.spread):
             if one.honours_affinity and not self._pod.wish.matches(node.name, node.labels):
                 continue
             if one.honours_taints and untolerated(node.taints, self._pod.tolerations):
                 continue
-            value = node.labels[one.key]
-            self.counts[place][value] = self.counts[place].get(value, 0) + self._matching(board, node.name, one)
+            found.append((place, node.labels[one.key], self._matching(pods, one)))
+        return found
 
-    def _matching(self, board: Board, node: str, one: Spread) -> int:
+    def _matching(self, pods: Sequence[Pod], one: Spread) -> int:
         selector = one.selector
         if selector is None or not selector.clauses:
             return 0
         return sum(
             not other.is_deleted and other.namespace == self._pod.namespace and selector.matches(other.labels)
-            for other in board.pods_on(node)
+            for other in pods
         )
 
     def refuses(self, node: Node) -> Optional[Tuple[str, bool, str]]:
@@ -70,28 +72,52 @@ class Spreading:
         return counts.get(node.labels[one.key], 0) + own - least, least
 
 
+class _Around(NamedTuple):
+    """What the pods of one node are to a pod."""
+
+    near: Dict[Pair, int]
+    apart: Dict[Pair, int]
+    theirs: Dict[Pair, Pod]  # one that wants it apart
+
+
+_NOTHING = _Around({}, {}, {})
+
+
 class Neighbours:
     """Where the pods are that this one wants near or apart, and those that want it apart."""
 
     def __init__(self, board: Board, pod: Pod) -> None:
-        self._pod = pod
+        self._pod, self._labels_of = pod, board.world.labels_of
         self._near: Dict[Pair, int] = {}
         self._apart: Dict[Pair, int] = {}
         self._theirs: Dict[Pair, Pod] = {}
-        labels_of = board.world.labels_of
-        own_labels = labels_of(pod.namespace)
-        for node in board.nodes.values():
-            for other in board.jealous_on(node.name):
-                for term in other.apart:
-                    if term.key in node.labels and term.matches(pod, own_labels):
-                        self._theirs.setdefault((term.key, node.labels[term.key]), other)
-            for other in board.pods_on(node.name) if pod.near or pod.apart else ():
-                its_labels = labels_of(other.namespace)
-                if pod.near and all(term.matches(other, its_labels) for term in pod.near):
-                    _add(self._near, pod.near, node.labels)
-                _add(self._apart, [term for term in pod.apart if term.matches(other, its_labels)], node.labels)
+        what = ("around", pod.namespace, tuple(sorted(pod.labels.items())), pod.near, pod.apart)
+        for node in board.nodes:
+            around = board.counted(node, what, self._count)
+            if around is _NOTHING:
+                continue
+            for total, counts in ((self._near, around.near), (self._apart, around.apart)):
+                for pair, number in counts.items():
+                    total[pair] = total.get(pair, 0) + number
+            for pair, other in around.theirs.items():
+                self._theirs.setdefault(pair, other)
         # The first of a series that wants to be near itself.
+        own_labels = self._labels_of(pod.namespace)
         self._is_first = not self._near and all(term.matches(pod, own_labels) for term in pod.near)
+
+    def _count(self, node: Node, pods: Sequence[Pod]) -> _Around:
+        pod, found = self._pod, _Around({}, {}, {})
+        own_labels = self._labels_of(pod.namespace)
+        for other in pods:
+            for term in other.apart:
+                if term.key in node.labels and term.matches(pod, own_labels):
+                    found.theirs.setdefault((term.key, node.labels[term.key]), other)
+            if pod.near or pod.apart:
+                its_labels = self._labels_of(other.namespace)
+                if pod.near and all(term.matches(other, its_labels) for term in pod.near):
+                    _add(found.near, pod.near, node.labels)
+                _add(found.apart, [term for term in pod.apart if term.matches(other, its_labels)], node.labels)
+        return found if any(found) else _NOTHING
 
     def refuses(self, node: Node) -> Optional[Tuple[str, bool, str]]:
         """As Spreading's."""
@@ -116,3 +142,7 @@ def _add(counts: Dict[Pair, int], terms: Sequence[Near], labels: Mapping[str, st
         if term.key in labels:
             pair = (term.key, labels[term.key])
             counts[pair] = counts.get(pair, 0) + 1
+
+
+def _wish(pod: Pod) -> Hashable:
+    return tuple(sorted(pod.wish.selector.items())), pod.wish.terms

@@ -166,6 +166,10 @@ def _finding(row: Pending, judged: Judgement, inputs: Inputs) -> Finding:
         Evidence(reason, float(number), "count", "filters", covers=Covers(number, row.nodes, "nodes"))
         for reason, number in sorted(row.counts.items())
     ]
+    if judged.looked_on:
+        looked = Covers(judged.looked_on, len(judged.why), "nodes")
+        what = "nodes that small changes were looked for on"
+        numbers.append(Evidence(what, float(judged.looked_on), "count", "filters", covers=looked))
     waits = Evidence("waits since it was made", row.waits, "seconds", "metadata", at=inputs.now)
     return Finding(
         RULE,

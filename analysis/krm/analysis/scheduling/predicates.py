@@ -40,8 +40,8 @@ class Cycle:
         self._named = pod.wish.named()
         self._volumes = Volumes(board, pod)
         self._is_taken = self._volumes.is_taken()
-        self._spreading = Spreading(board, pod)
-        self._neighbours = Neighbours(board, pod)
+        # Counted over the whole board when a node passes all that comes before.
+        self._counts: Optional[Tuple[Spreading, Neighbours]] = None
 
     @property
     def doubts(self) -> Tuple[str, ...]:
@@ -125,12 +125,13 @@ class Cycle:
         return Refusal("VolumeZone", (ZONE,), False) if self._volumes.is_elsewhere(node) else None
 
     def _others(self, node: Node) -> Optional[Refusal]:
-        for name, judge in (("PodTopologySpread", self._spreading), ("InterPodAffinity", self._neighbours)):
-            found = judge.refuses(node)
-            if found is not None:
-                reason, by_pods, detail = found
-                return Refusal(name, (reason,), by_pods, (detail,))
-        return None
+        if self._counts is None:
+            self._counts = (Spreading(self.board, self.pod), Neighbours(self.board, self.pod))
+        spreading, neighbours = self._counts
+        name, told = "PodTopologySpread", spreading.refuses(node)
+        if told is None:
+            name, told = "InterPodAffinity", neighbours.refuses(node)
+        return None if told is None else Refusal(name, (told[0],), told[1], (told[2],))
 
 
 def resources(board: Board, pod: Pod, node: Node) -> Optional[Refusal]:

@@ -115,9 +115,12 @@ def _of_nodes(client: Client, query: Query, nodes: Sequence[str], notes: _Notes)
 
 
 def _first_sample(client: Client, query: Query, oldest: float) -> float:
-    """When what is asked for was measured first. `oldest`: the begin of the hour in which there is anything."""
+    """When what is asked for was measured first; where it was not yet, when measuring had surely begun.
+
+    `oldest`: the begin of the hour in which there is anything.
+    """
     found = client.measurements.totals(query._replace(begin=oldest, end=oldest + HOUR))
-    return min((one.first for one in found.totals), default=oldest)
+    return min((one.first for one in found.totals), default=min(oldest + HOUR, query.end))
 
 
 def _joined(pieces: Sequence[Sequence[Series]]) -> List[Track]:

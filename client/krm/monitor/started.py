@@ -20,14 +20,13 @@ from krm.client.directory import Directory
 from krm.client.errors import KrmError
 from krm.client.locate import pipelines_of, running_here
 from krm.client.source import KindStatus
-from krm.client.usage import ABSENT as NOT_MEASURED
 from krm.model.trust import ABSENT, FORBIDDEN, TRUNCATED
 from krm.store import connect as store
 
 # States that no waiting changes: what needs such a kind says so.
 SETTLED = frozenset((ABSENT, FORBIDDEN, TRUNCATED))
-# Seconds that the collector's first turn is waited for once all is verified; without it there are answers too.
-_MEASURED_WITHIN = 15.0
+# Seconds that a first node's numbers are waited for once all is verified; without any there are answers too.
+_MEASURED_WITHIN = 10.0
 _PAUSE = 0.1  # seconds between two looks
 _STOP_LIMIT = 30.0  # seconds for `krm up` to end its children one after another, each within 5
 _LAST_WORDS = 2000  # bytes of what it wrote to stderr at last
@@ -141,7 +140,10 @@ class Started:
             raise NotStarted(f"no kind of this cluster can be kept: {_reasons(statuses)}")
 
     def _measured(self, client: Client, deadline: float) -> None:
-        while client.usage("nodes").state == NOT_MEASURED and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            nodes = client.usage("nodes").nodes
+            if nodes is not None and nodes.known:
+                return
             time.sleep(_PAUSE)
 
     def _wait(self, deadline: float, why: str) -> None:

@@ -20,6 +20,7 @@ import decode
 import evictions
 import flow
 import history
+import report
 import serving
 import watchers
 from rig import Row
@@ -36,6 +37,7 @@ PARTS: Dict[str, Callable[[], List[Row]]] = {
     "server": serving.rows,
     "watchers": watchers.rows,
     "history": history.rows,
+    "report": report.rows,
     "collection": collect.rows,
     "agent": agent.rows,
     "evictions": evictions.rows,

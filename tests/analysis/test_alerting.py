@@ -64,6 +64,13 @@ def test_what_is_not_known_is_marked() -> None:
     assert [one.since for one in advance(first.firing, [HERE], 2.0).firing.values()] == [1.0]
 
 
+def test_what_two_questions_tell_is_one_alert() -> None:
+    two = [told(finding(), question="a"), told(finding(severity=CRITICAL), question="b")]
+    first = advance({}, two, 1.0)
+    assert [(one.alert.question, one.alert.finding.severity) for one in first.changes] == [("a", WARNING)]
+    assert advance(first.firing, two[::-1], 2.0).changes == ()
+
+
 def test_another_severity_is_one_message_that_says_what_it_was() -> None:
     first = advance({}, [HERE], 1.0)
     worse = advance(first.firing, [told(finding(severity=CRITICAL))], 2.0)

@@ -78,13 +78,15 @@ def advance(firing: Firing, told: Sequence[Told], now: float, least: str = "warn
     """The next state and its messages. least: the severity from which on a finding is told."""
     after: Firing = {}
     changes: List[Change] = []
-    new: List[Alert] = []
+    new: Dict[str, Alert] = {}
     by_question = {one.question: one for one in told}
     for one in sorted(told, key=lambda one: one.question):
         for finding in _found(one, least).values():
             held = firing.get(finding.id)
+            if finding.id in after or finding.id in new:
+                continue  # two questions tell of the same thing: it is one alert, the first one's
             if held is None:
-                new.append(Alert(finding, one.question, now, now, _lacks(one)))
+                new[finding.id] = Alert(finding, one.question, now, now, _lacks(one))
                 continue
             after[finding.id] = held._replace(
                 finding=finding, question=one.question, seen=now, lacks=_lacks(one), absent=0, unknown=False
@@ -98,14 +100,13 @@ def advance(firing: Firing, told: Sequence[Told], now: float, least: str = "warn
                 changes.append(Change(RESOLVED, kept, now))
             else:
                 after[name] = kept
-    new = [one for one in new if one.finding.id not in after]
-    new.sort(key=lambda one: (one.finding.severity != "critical", one.finding.id))
+    ordered = sorted(new.values(), key=lambda one: (one.finding.severity != "critical", one.finding.id))
     room = max(0, MOST_FIRING - len(after))
-    for alert in new[:room]:
+    for alert in ordered[:room]:
         after[alert.finding.id] = alert
         changes.append(Change(FIRING, alert, now))
     changes.sort(key=lambda one: (one.state, one.alert.finding.id))
-    return Turn(after, tuple(changes), len(new[room:]))
+    return Turn(after, tuple(changes), len(ordered[room:]))
 
 
 def _found(told: Told, least: str) -> Dict[str, Finding]:

@@ -14,7 +14,7 @@ class Question(NamedTuple):
     """One method."""
 
     method: str
-    namespaced: bool = True  # it takes namespace=
+    namespaced: bool = True  # it takes namespace=; else it is asked of the whole cluster alone
     thresholds: bool = False  # it takes thresholds=, those of quotas
 
 
@@ -23,6 +23,12 @@ QUESTIONS: Tuple[Question, ...] = (
     Question("find_noisy_neighbours"),
     Question("get_oom_events"),
     Question("get_quota_usage", thresholds=True),
+    Question("find_noisy_neighbours"),
+    Question("explain_pending"),
+    Question("explain_hpa"),
+    Question("predict_scaling"),
+    Question("analyze_node_pressure", namespaced=False),  # with evictions to come
+    Question("analyze_fragmentation", namespaced=False),
 )
 
 
@@ -30,6 +36,8 @@ def ask_all(monitor: K8sResourceMonitor, namespace: Optional[str], thresholds: S
     """One turn. A question that cannot be answered does not stop the rest. Raises BadRequest (arguments)."""
     told = []
     for question in QUESTIONS:
+        if namespace is not None and not question.namespaced:
+            continue
         asked: Dict[str, Any] = {"namespace": namespace} if question.namespaced else {}
         if question.thresholds:
             asked["thresholds"] = thresholds

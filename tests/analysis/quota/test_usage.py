@@ -145,6 +145,12 @@ def test_what_was_not_used_for_99_of_100_points() -> None:
     assert (memory.p99, memory.unused) == ("1Gi", "7Gi")
 
 
+def test_the_99th_percentile_is_no_lower_one() -> None:
+    """Two points of a hundred are above what 98 of them need: they are within 99 %."""
+    row = _one("10", "2", past=([2000.0] * 98 + [3000.0] * 2) * 57).rows[0]
+    assert (row.p99, row.unused) == ("3", "7")
+
+
 def test_nothing_is_called_unused_on_half_a_day_or_while_it_is_used() -> None:
     assert not found(_one("10", "2", past=[2000.0] * 2880), "quota-unused")
     assert not found(_one("10", "9", past=[2000.0] * 5760), "quota-unused")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.analysis.inputs import Inputs
 from krm.analysis.limits.efficiency import METRICS, WORKLOAD, Efficiency, efficiency, used_now
 from krm.analysis.limits.pods import Holder, Place, in_units
 from krm.analysis.report.rows import Together
-from krm.model.measures import CONTAINER, Covers
+from krm.model.measures import CONTAINER, NAMESPACE, Covers
 from krm.model.podresources import LIMITS, REQUESTS
 
 
@@ -18,6 +18,8 @@ class Measured(NamedTuple):
     now: Mapping[str, Mapping[Place, float]]
     means: Mapping[str, Mapping[Place, float]]
     peaks: Mapping[str, Mapping[Place, float]]
+    # (workload, resource) -> its efficiency over the window where there is a past, else now; '' = of all workloads
+    rated: Mapping[Tuple[str, str], Efficiency]
 
 
 def measured_of(inputs: Inputs, held: Sequence[Holder]) -> Measured:
@@ -33,21 +35,24 @@ def measured_of(inputs: Inputs, held: Sequence[Holder]) -> Measured:
                 continue
             place = (subject.namespace, subject.pod, subject.container)
             mean[place], peak[place] = one.mean, one.maximum
-    return Measured(used_now(inputs.newest), means, peaks)
+    now = used_now(inputs.newest)
+    use = {metric: means[metric] or now[metric] for metric in METRICS.values()}
+    rated = {
+        ("" if row.level == NAMESPACE else row.name, row.resource): row
+        for row in efficiency(held, use)
+        if row.level in (WORKLOAD, NAMESPACE)
+    }
+    return Measured(now, means, peaks, rated)
 
 
-def together(members: Sequence[Holder], resource: str, measured: Measured) -> Together:
-    """Of those that are bound to a node: the others hold nothing yet.
-
-    Share and waste are of the window where there is a past, else of now.
-    """
+def together(members: Sequence[Holder], workload: str, resource: str, measured: Measured) -> Together:
+    """Of those that are bound to a node: the others hold nothing yet. workload: whose they are, '' = all."""
     metric = METRICS[resource]
     bound = [one for one in members if one.node]
     means, peaks, now = (of[metric] for of in (measured.means, measured.peaks, measured.now))
     lasting = [(one, row) for one in bound for row in one.lasting()]
     places = [(one.namespace, one.name, row.name) for one, row in lasting]
-    use = measured.means if any(place in means for place in places) else measured.now
-    rated = _efficiency(bound, resource, use)
+    rated = measured.rated.get((workload, resource))
     limits = [in_units(row.in_force[LIMITS], resource) for _, row in lasting]
     known = [limit for limit in limits if limit is not None]
     near = [peaks[place] / limit for place, limit in zip(places, limits) if limit and place in peaks]
@@ -65,14 +70,6 @@ def together(members: Sequence[Holder], resource: str, measured: Measured) -> To
         max(near) if near else None,
         Covers(0, 0, "requests") if rated is None else rated.covers,
     )
-
-
-def _efficiency(
-    bound: Sequence[Holder], resource: str, use: Mapping[str, Mapping[Place, float]]
-) -> Optional[Efficiency]:
-    """All of them as if they were one workload's."""
-    rows = efficiency([one._replace(owner=bound[0].owner) for one in bound], use)
-    return next((row for row in rows if row.level == WORKLOAD and row.resource == resource), None)
 
 
 def _sum(values: Mapping[Place, float], places: Sequence[Place]) -> Optional[float]:

@@ -84,7 +84,7 @@ def answer(inputs: Inputs, asked: Asked) -> NamespaceReport:
         asked.namespace,
         asked.window,
         rows=_workloads(held, measured, kills),
-        totals=tuple(_total(inputs, asked, together(held, resource, measured)) for resource in (CPU, MEMORY)),
+        totals=tuple(_total(inputs, asked, together(held, "", resource, measured)) for resource in (CPU, MEMORY)),
         statuses=_statuses(pods),
         breaches=near.rows,
         quotas=None if quotas is None else quotas.rows,
@@ -119,7 +119,7 @@ def _workloads(
                 sum(_is_ready(one.body) for one in members),
                 sum(one.restarts for one in states),
                 None if kills is None else sum(one.pod in names for one in kills),
-                *(together(members, resource, measured) for resource in (CPU, MEMORY)),
+                *(together(members, name, resource, measured) for resource in (CPU, MEMORY)),
             )
         )
     return tuple(found)

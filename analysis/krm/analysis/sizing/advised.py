@@ -256,7 +256,7 @@ def _evidence(
     there, of = _points(pods)
     covers, window = Covers(there, of, "points"), span(pods, subject.begin)
     peak = max((max(one.peaks.values) for one in pods if one.peaks.values), default=None)
-    cpu = max((max(one.cpu.values) for one in pods if len(one.cpu.values)), default=None)
+    cpu = max((one.ordered[-1] for one in pods if one.ordered), default=None)
     found = [
         Evidence("peak working set", peak, "bytes", "history", last, window, covers),
         Evidence("peak CPU", cpu, "millicores", "history", last, window),

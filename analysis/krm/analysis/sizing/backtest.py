@@ -7,10 +7,11 @@ quarters of what is known, and its limit is held against the last one.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Callable, NamedTuple, Optional, Sequence, Tuple
 
-from krm.analysis.sizing.past import HOUR, STEP, Points, Used
+from krm.analysis.sizing.past import HOUR, STEP, Used
 
 GIB = 1024.0**3
 # Seconds between two kills: a container that is killed again and again waits up to 5 minutes between two starts.
@@ -59,22 +60,22 @@ def backtest(
         max(cpu_hours, memory_hours),
         cpu_less / 1000 * cpu_hours,
         memory_less / GIB * memory_hours,
-        max(sum(_kills(one.memory, advised.memory_limit) for one in pods), _not_saved(pods, advised.memory_limit)),
-        max(real, sum(_kills(one.memory, now.memory_limit) for one in pods)),
-        sum(_at(one.cpu, advised.cpu_limit) for one in pods),
-        sum(_at(one.cpu, now.cpu_limit) for one in pods),
-        sum(_at(one.memory, advised.memory_request, 1.0) for one in pods),
+        max(sum(_kills(one, advised.memory_limit) for one in pods), _not_saved(pods, advised.memory_limit)),
+        max(real, sum(_kills(one, now.memory_limit) for one in pods)),
+        sum(_throttled(one, advised.cpu_limit) for one in pods),
+        sum(_throttled(one, now.cpu_limit) for one in pods),
+        sum(_above(one, advised.memory_request) for one in pods),
         held_out,
         killed,
     )
 
 
-def _kills(memory: Points, limit: Optional[float]) -> int:
+def _kills(one: Used, limit: Optional[float]) -> int:
     """Times above it, and not sooner than a restart takes."""
-    if limit is None or not len(memory.values) or max(memory.values) <= limit:
+    if limit is None or one.most <= limit:
         return 0
     kills, again = 0, float("-inf")
-    for at, value in zip(memory.times, memory.values):
+    for at, value in zip(one.memory.times, one.memory.values):
         if value > limit and at >= again:
             kills, again = kills + 1, at + _BACK_OFF
     return kills
@@ -87,15 +88,18 @@ def _not_saved(pods: Sequence[Used], limit: Optional[float]) -> int:
     return sum(1 for one in pods for _, at in one.kills if at >= limit)
 
 
-def _at(points: Points, level: Optional[float], near: float = _NEAR) -> float:
-    """Minutes at or above a limit."""
-    if level is None or not len(points.values):
+def _throttled(one: Used, limit: Optional[float]) -> float:
+    """Minutes at the limit or above it."""
+    if limit is None:
         return 0.0
-    least = level * near
-    if max(points.values) < least or (near == 1.0 and max(points.values) <= least):
+    return (len(one.ordered) - bisect_left(one.ordered, limit * _NEAR)) * STEP / 60
+
+
+def _above(one: Used, request: Optional[float]) -> float:
+    """Minutes with more memory than that."""
+    if request is None or one.most <= request:
         return 0.0
-    above = sum(1 for value in points.values if value > least)
-    return above * STEP / 60
+    return sum(1 for value in one.memory.values if value > request) * STEP / 60
 
 
 def _held_out(pods: Sequence[Used], before: Callable[[float], Optional[float]]) -> Tuple[int, int]:

@@ -19,6 +19,8 @@ BALANCED, PERFORMANCE, COST = TARGETS = ("balanced", "performance", "cost")
 HORIZON = 24 * 3600.0  # seconds that advice is given for: it is looked at again each day
 RECENT = 24 * 3600.0  # seconds of hourly peaks that a trend is taken from
 MIB = 1024 * 1024
+# The last third of a day's peaks to its first third, below which nothing grows that a margin does not hold.
+_GROWN = 1.02
 _MIN_CPU, _MIN_MEMORY = 10, 32 * MIB  # millicores, bytes
 _CPU_STEP, _MEMORY_STEP = 1, MIB  # advice is rounded up to
 
@@ -113,6 +115,9 @@ def _growing(pod: PodPast) -> Optional[Slope]:
     if len(pod.peaks) < 2:
         return None
     times, values = _recent(pod)
+    third = len(values) // 3
+    if not third or sum(values[-third:]) < _GROWN * sum(values[:third]):
+        return None  # looked at first: the slope itself costs a hundred times as much
     found = slope(times, values)
     return found if found is not None and found.sign > 0 else None
 

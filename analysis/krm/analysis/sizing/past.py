@@ -44,11 +44,13 @@ class Used(NamedTuple):
     cpu_hours: Hours  # means
     peaks: Hours  # of memory: the most in each hour, of hours and of points
     kills: Tuple[Tuple[float, float], ...]  # Unix seconds and the limit in bytes (0 = not known), oldest first
+    ordered: Sequence[float]  # the points of CPU, smallest first
+    most: float  # of the points of memory; 0 = there are none
 
     def pod_past(self) -> own.PodPast:
         """As krm's own rule takes it."""
         return own.PodPast(
-            sorted(self.cpu.values),
+            self.ordered,
             self.cpu_hours.values,
             self.peaks.ends,
             self.peaks.values,
@@ -74,13 +76,16 @@ def used(history: History, kills: Kills, now: float) -> Dict[Place, Used]:
         cpu, memory = (
             _points(points[metric].get(place, ()), history.begin, history.end) for metric in (CPU, MEMORY)
         )
+        recent = _by_hour(memory)
         found[place] = Used(
             place,
             cpu,
             memory,
             _hours(hours[CPU].get(place, ()), now, False),
-            _peaks(_hours(hours[MEMORY].get(place, ()), now, True), memory),
+            _both(_hours(hours[MEMORY].get(place, ()), now, True), recent),
             tuple(sorted(set(killed.get(place, ())))),
+            sorted(cpu.values),
+            max(recent.values, default=0.0),
         )
     return found
 
@@ -130,16 +135,23 @@ def _hours(tracks: Sequence[HourTrack], now: float, maxima: bool) -> Hours:
     return Hours([end for end, _ in ordered], [value for _, value in ordered])
 
 
-def _peaks(hours: Hours, points: Points) -> Hours:
-    """With the hours that the points are of."""
-    merged = dict(zip(hours.ends, hours.values))
-    place, count = 0, len(points.times)
-    while place < count:
+def _by_hour(points: Points) -> Hours:
+    """The most in each hour that there are points of."""
+    ends, values, place = [], [], 0
+    while place < len(points.times):
         end = -(-points.times[place] // HOUR) * HOUR
         following = bisect_right(points.times, end, place)
-        most = max(points.values[place:following])
-        merged[end] = max(most, merged.get(end, most))
+        ends.append(end)
+        values.append(max(points.values[place:following]))
         place = following
+    return Hours(ends, values)
+
+
+def _both(older: Hours, recent: Hours) -> Hours:
+    """Where both tell of an hour, the larger."""
+    merged = dict(zip(older.ends, older.values))
+    for end, value in zip(recent.ends, recent.values):
+        merged[end] = max(value, merged.get(end, value))
     ordered = sorted(merged.items())
     return Hours([end for end, _ in ordered], [value for _, value in ordered])
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from krm.analysis.sizing import krr, own, vpa
-from krm.analysis.sizing.past import Points, Used
+from krm.analysis.sizing.past import Used
 from krm.model.amounts import CPU, MEMORY
 
 KRM, VPA, KRR, KRR_LIMIT = STRATEGIES = ("krm", "vpa", "krr", "krr-limit")
@@ -40,7 +41,7 @@ def memory_before(
 
 
 def _cut(one: Used, until: float) -> Optional[Used]:
-    count = sum(1 for end in one.peaks.ends if end <= until)
+    count = bisect_right(one.peaks.ends, until)
     memory = one.memory.until(until)
     if not count and not len(memory.times):
         return None
@@ -61,8 +62,7 @@ def _own_cpu(target: str, pods: Sequence[Used]) -> Part:
 
 def _own_memory(target: str, pods: Sequence[Used]) -> Part:
     rule = own.RULES[target]
-    # The points of CPU are not sorted for what does not look at them.
-    found = own.memory([one._replace(cpu=Points((), ())).pod_past() for one in pods], target)
+    found = own.memory([one.pod_past() for one in pods], target)
     if found is None:
         return Part(None, None, "no memory was measured")
     why = f"peak of the week {found.peak / own.MIB:.0f}Mi"
@@ -82,7 +82,7 @@ def _own_memory(target: str, pods: Sequence[Used]) -> Part:
 
 def _krr(limited: bool, resource: str, pods: Sequence[Used]) -> Part:
     if resource == CPU:
-        cpu = krr.cpu([sorted(one.cpu.values) for one in pods if len(one.cpu.values)], limited, False)
+        cpu = krr.cpu([one.ordered for one in pods if one.ordered], limited, False)
         shares = "P66 and P96 of all points" if limited else "the largest P95 of a pod"
         return Part(cpu.request, cpu.limit, cpu.info or f"{shares}, as krr has it")
     # Of memory the largest alone counts; how many there are is counted besides.

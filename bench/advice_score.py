@@ -48,7 +48,13 @@ class Score(NamedTuple):
 
     def plus(self, other: Score) -> Score:
         """The sum."""
-        return Score(*(one + more for one, more in zip(self, other)))
+        return Score(
+            self.kills + other.kills,
+            self.dollars + other.dollars,
+            self.throttled + other.throttled,
+            self.above_cpu + other.above_cpu,
+            self.above_memory + other.above_memory,
+        )
 
 
 def owners(workload: Workload) -> Settings:

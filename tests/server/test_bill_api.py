@@ -60,16 +60,14 @@ def test_accounting_reads_what_was_closed_byte_for_byte(served: Served) -> None:
     assert len(body.splitlines()) == 1 + len(json.loads(text)["lines"])
 
 
-@pytest.mark.parametrize(("who", "code"), [("admin", 200), ("pods", 403), ("other", 403), ("nobody", 403)])
-def test_other_rights_open_no_bill(served: Served, who: str, code: int) -> None:
-    status, _, body = ask(served[0], who, "month=2026-10")
-    assert status == code
-    assert code == 200 or b"total" not in body
+def test_other_rights_open_no_bill(served: Served) -> None:
+    for who, code in (("admin", 200), ("pods", 403), ("other", 403), ("nobody", 403)):
+        status, _, body = ask(served[0], who, "month=2026-10")
+        assert (status, b"total" in body) == (code, code == 200), who
 
 
-@pytest.mark.parametrize(
-    ("query", "code"),
-    [
+def test_wrong_questions(served: Served) -> None:
+    for query, code in (
         ("", 400),
         ("month=2026-13", 400),
         ("month=../../etc", 400),
@@ -78,10 +76,8 @@ def test_other_rights_open_no_bill(served: Served, who: str, code: int) -> None:
         ("month=2026-10&format=xml", 400),
         ("month=2026-10&version=3", 404),
         ("month=2026-09", 404),
-    ],
-)
-def test_wrong_questions(served: Served, query: str, code: int) -> None:
-    assert ask(served[0], "accounting", query)[0] == code
+    ):
+        assert ask(served[0], "accounting", query)[0] == code, query
 
 
 def test_without_a_folder_it_says_so(kept: KeptCluster) -> None:
@@ -97,10 +93,8 @@ def test_without_a_folder_it_says_so(kept: KeptCluster) -> None:
 HOSTILE: List[bytes] = [b"", b"[]", b"{}", b"\xff", b'{"version": "x"}', b"[" * 10_000]
 
 
-@pytest.mark.parametrize("content", HOSTILE)
-def test_a_file_that_krm_did_not_write_is_no_bill(
-    served: Served, kept: KeptCluster, content: bytes, tmp_path: Path
-) -> None:
-    (tmp_path / "bills" / kept.name / "2026-10.v3.json").write_bytes(content)
-    assert ask(served[0], "accounting", "month=2026-10")[0] == 404
-    assert ask(served[0], "accounting", "month=2026-10&version=2")[0] == 200
+def test_a_file_that_krm_did_not_write_is_no_bill(served: Served, kept: KeptCluster, tmp_path: Path) -> None:
+    for content in HOSTILE:
+        (tmp_path / "bills" / kept.name / "2026-10.v3.json").write_bytes(content)
+        assert ask(served[0], "accounting", "month=2026-10")[0] == 404, content[:20]
+        assert ask(served[0], "accounting", "month=2026-10&version=2")[0] == 200

@@ -180,6 +180,7 @@ def test_kills_of_the_window_and_of_this_namespace_alone() -> None:
     assert report.kills is not None
     assert [(one.at, one.pod) for one in report.kills] == [(NOW - 10, "web-0"), (NOW - 20, "gone")]
     assert report.rows[0].kills == 1
+    assert [one.rule for one in report.findings if "oom" in one.rule] == ["oom-kill", "oom-kill"]
 
 
 def test_a_chart_is_means_of_equal_parts_with_its_gaps() -> None:

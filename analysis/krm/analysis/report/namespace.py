@@ -13,11 +13,13 @@ from krm.analysis.inputs import Body, History, Inputs, Needs, of_namespace
 from krm.analysis.limits import breaches
 from krm.analysis.limits.efficiency import METRICS
 from krm.analysis.limits.pods import Holder, holders
+from krm.analysis.oom import cases
+from krm.analysis.oom.cases import OomEvents
 from krm.analysis.quota import usage
 from krm.analysis.quota.rows import Quotas
 from krm.analysis.report.charts import charts, points_of
 from krm.analysis.report.figures import Measured, measured_of, together
-from krm.analysis.report.rows import Death, NamespaceReport, Together, Waiting, Workload
+from krm.analysis.report.rows import NamespaceReport, Together, Waiting, Workload
 from krm.analysis.worth import Worth, worth_of
 from krm.model import times
 from krm.model.amounts import CPU, MEMORY
@@ -77,7 +79,7 @@ def answer(inputs: Inputs, asked: Asked) -> NamespaceReport:
     quotas = _of_quotas(inputs, asked)
     worth = worth_of(inputs, needs(asked))
     own = tuple(reason for reason in near.worth.reasons if reason not in worth.reasons)
-    found = (*near.findings, *(quotas.findings if quotas else ()))
+    found = (*near.findings, *(kills.findings if kills else ()), *(quotas.findings if quotas else ()))
     return NamespaceReport(
         worth,
         found,
@@ -88,7 +90,7 @@ def answer(inputs: Inputs, asked: Asked) -> NamespaceReport:
         statuses=_statuses(pods),
         breaches=near.rows,
         quotas=None if quotas is None else quotas.rows,
-        kills=kills,
+        kills=None if kills is None else kills.rows,
         waiting=_waiting(pods, inputs.now),
         charts=charts(inputs.history, asked.namespace, inputs.now, asked.window),
         cost=None,
@@ -102,9 +104,7 @@ def _total(inputs: Inputs, asked: Asked, of: Together) -> Together:
     return replace(of, peak=max((value for _, value in points), default=None))
 
 
-def _workloads(
-    held: Sequence[Holder], measured: Measured, kills: Optional[Sequence[Death]]
-) -> Tuple[Workload, ...]:
+def _workloads(held: Sequence[Holder], measured: Measured, kills: Optional[OomEvents]) -> Tuple[Workload, ...]:
     groups: Dict[str, List[Holder]] = {}
     for one in held:
         groups.setdefault(str(one.owner), []).append(one)
@@ -118,7 +118,7 @@ def _workloads(
                 len(members),
                 sum(_is_ready(one.body) for one in members),
                 sum(one.restarts for one in states),
-                None if kills is None else sum(one.pod in names for one in kills),
+                None if kills is None else sum(one.pod in names for one in kills.rows),
                 *(together(members, name, resource, measured) for resource in (CPU, MEMORY)),
             )
         )
@@ -159,17 +159,13 @@ def _waiting(pods: Sequence[Body], now: float) -> Tuple[Waiting, ...]:
     return tuple(sorted(found, key=lambda one: (-(one.waits or 0.0), one.pod)))
 
 
-def _kills(inputs: Inputs, asked: Asked) -> Optional[Tuple[Death, ...]]:
-    """None: nobody tells of kills."""
+def _kills(inputs: Inputs, asked: Asked) -> Optional[OomEvents]:
+    """Of the window. None: nobody tells of kills."""
     if inputs.kills.state == "absent":
         return None
     begin = inputs.now - asked.window
-    found = [
-        Death(one.at, one.pod, one.container, one.process, one.scope, one.container_ended)
-        for one in inputs.kills.rows
-        if one.namespace == asked.namespace and begin < one.at <= inputs.now
-    ]
-    return tuple(sorted(found, key=lambda one: (-one.at, one.pod, one.container, one.process)))
+    rows = [one for one in inputs.kills.rows if begin < one.at <= inputs.now]
+    return cases.answer(inputs._replace(kills=inputs.kills._replace(rows=rows)), cases.Asked(asked.namespace))
 
 
 def _of_quotas(inputs: Inputs, asked: Asked) -> Optional[Quotas]:

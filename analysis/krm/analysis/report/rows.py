@@ -8,6 +8,7 @@ from typing import ClassVar, Optional, Tuple
 from krm.analysis.answer import Answer, Column
 from krm.analysis.limits import words
 from krm.analysis.limits.breach import Breach
+from krm.analysis.oom.case import Case
 from krm.analysis.quota.rows import ResourceUse
 from krm.model.amounts import CPU, MEMORY
 from krm.model.measures import Covers
@@ -52,18 +53,6 @@ class Waiting:
     pod: str
     waits: Optional[float]  # seconds
     said: str  # the scheduler's own words; '' = it said nothing yet
-
-
-@dataclass(frozen=True)
-class Death:
-    """An OOM kill."""
-
-    at: float
-    pod: str
-    container: str
-    process: str
-    scope: str  # whose limit it was
-    ended: Optional[bool]  # the container ended by it
 
 
 @dataclass(frozen=True)
@@ -114,7 +103,7 @@ class NamespaceReport(Answer):
     statuses: Tuple[Tuple[str, int], ...]  # status as kubectl names it, how many pods; ended ones too
     breaches: Tuple[Breach, ...]  # as of now
     quotas: Optional[Tuple[ResourceUse, ...]]
-    kills: Optional[Tuple[Death, ...]]  # of the window, newest first
+    kills: Optional[Tuple[Case, ...]]  # of the window, newest first; what grew before stands in `krm oom`
     waiting: Tuple[Waiting, ...]  # longest first
     charts: Tuple[Chart, ...]
     cost: Optional[float]  # never known here: prices are not in the cluster

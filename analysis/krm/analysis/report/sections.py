@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from krm.analysis.limits import words
+from krm.analysis.oom.case import Case
 from krm.analysis.quota.rows import ResourceUse, moment, percent
-from krm.analysis.report.rows import Death, NamespaceReport, Together
+from krm.analysis.report.rows import NamespaceReport, Together
 from krm.model import times
 from krm.model.trust import LIVE
 
@@ -130,16 +131,16 @@ def _quotas(quotas: Optional[Tuple[ResourceUse, ...]]) -> Section:
     return Section("Quotas", (), (("QUOTA", "RESOURCE", "USED", "HARD", "USED%", "UNUSED", "FULL-AT"), *rows))
 
 
-def _kills(kills: Optional[Tuple[Death, ...]]) -> Section:
+def _kills(kills: Optional[Tuple[Case, ...]]) -> Section:
     if kills is None:
         return Section("OOM kills", ("Whether anybody was killed for want of memory is not known.",))
     if not kills:
         return Section("OOM kills", ("None is known of in this window.",))
     rows = tuple(
-        (times.write(one.at // 1), one.pod, one.container or _UNKNOWN, one.process or _UNKNOWN, one.scope)
+        (times.write(one.at // 1), one.pod, one.container or _UNKNOWN, one.process or _UNKNOWN, one.cause)
         for one in kills
     )
-    return Section("OOM kills", (), (("AT", "POD", "CONTAINER", "PROCESS", "LIMIT"), *rows))
+    return Section("OOM kills", (), (("AT", "POD", "CONTAINER", "PROCESS", "CAUSE"), *rows))
 
 
 def _waiting(report: NamespaceReport) -> Section:

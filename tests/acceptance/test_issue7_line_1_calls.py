@@ -78,7 +78,7 @@ CALLS: Dict[str, Callable[[Any], Any]] = {
 
 def ask(monitor: K8sResourceMonitor) -> Dict[str, Any]:
     """Call -> its answer."""
-    return {name: call(monitor) for name, call in CALLS.items() if hasattr(monitor, name)}
+    return {name: call(monitor) for name, call in CALLS.items()}
 
 
 def plain(answers: Dict[str, Any]) -> Dict[str, Any]:

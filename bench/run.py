@@ -18,6 +18,7 @@ import apiserver
 import collect
 import decode
 import evictions
+import findings
 import flow
 import history
 import report
@@ -41,6 +42,7 @@ PARTS: Dict[str, Callable[[], List[Row]]] = {
     "collection": collect.rows,
     "agent": agent.rows,
     "evictions": evictions.rows,
+    "findings": findings.rows,
 }
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- table: make bench -->", "<!-- end of table -->"

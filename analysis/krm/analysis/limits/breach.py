@@ -53,20 +53,24 @@ def breach_of(check: Check, points: Points, threshold: float) -> Optional[Breach
     """None where there is none. threshold: share of the limit."""
     holder = check.holder
     began = holder.started if holder.started is not None else holder.created
-    covered = points.covered(began)
+    covered = check.windowed and points.covered(began)
     line = check.line if covered else {}
-    beyond = max(1.0, threshold) + _EDGE.get(check.resource, 0.0)
+    throttled = check.throttled if covered and check.against == LIMIT else {}
+    most_throttled = max(throttled.values(), default=0.0)
+    peak = max(line.values(), default=None)
+    used = [value for value in (peak, check.now) if value is not None]
+    if not used or (not check.then and max(used) / check.allowed < threshold and most_throttled < THROTTLED_POINT):
+        return None  # nearly always
     ratios = {at: value / check.then.get(at, check.allowed) for at, value in line.items()}
-    nows = [] if check.now is None else [check.now / check.allowed]
-    worst = max([*ratios.values(), *nows], default=None)
-    throttled = {at: value for at, value in check.throttled.items() if check.against == LIMIT} if covered else {}
-    if worst is None:
-        return None
+    worst = max(ratios.values(), default=0.0)
+    if check.now is not None:
+        worst = max(worst, check.now / check.allowed)
+    beyond = max(1.0, threshold) + _EDGE.get(check.resource, 0.0)
     if worst > beyond:
         state = ABOVE
     elif check.against == REQUEST:
         return None
-    elif worst >= max(AT_SHARE, threshold) or max(throttled.values(), default=0.0) >= THROTTLED_POINT:
+    elif worst >= max(AT_SHARE, threshold) or most_throttled >= THROTTLED_POINT:
         state = AT
     elif worst >= threshold:
         state = APPROACHING
@@ -82,14 +86,14 @@ def breach_of(check: Check, points: Points, threshold: float) -> Optional[Breach
     return Breach(
         holder.namespace, holder.name, check.container, holder.node, str(holder.owner),
         check.resource, check.against, state, check.allowed, check.now, check.now_at,
-        max(line.values(), default=None), worst,
+        peak, worst,
         None if counted is None else counted.share,
         None if counted is None else counted.longest,
         sum(sorted(throttled.values())) / len(throttled) if throttled else None,
         None if check.now is None or check.against == REQUEST else check.allowed - check.now,
         min(left, default=None) if check.against == LIMIT else None,
         points.covers(line, began) if covered else None,
-        None if covered else points.since,
+        points.since if check.windowed and not covered else None,
     )  # fmt: skip
 
 

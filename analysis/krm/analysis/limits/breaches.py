@@ -19,13 +19,12 @@ from krm.analysis.limits.pods import Holder, holders
 from krm.analysis.limits.points import Points
 from krm.analysis.owners import BETWEEN
 from krm.analysis.worth import Worth, worth_of
-from krm.model.amounts import CPU, MEMORY, STORAGE
+from krm.model.amounts import CPU, MEMORY
 from krm.model.measures import CONTAINER, POD
 
-_POINTS = (
-    (USED[CPU], CONTAINER), (USED[MEMORY], CONTAINER), (THROTTLED, CONTAINER), (USED[STORAGE], POD),
-    ("pids/usage", CONTAINER), *((metric, CONTAINER) for metric in THEN.values()),
-)  # fmt: skip
+_POINTS = tuple(
+    (metric, CONTAINER) for metric in (USED[CPU], USED[MEMORY], THROTTLED, *(metric for metric, _ in THEN.values()))
+)
 
 
 class Asked(NamedTuple):

@@ -18,12 +18,9 @@ USED: Mapping[str, str] = {
 }  # fmt: skip
 UNITS: Mapping[str, str] = {CPU: "millicores", MEMORY: "bytes", STORAGE: "bytes", PIDS: "count"}
 THROTTLED, MOST_PIDS = "cpu/throttled_share", "pids/limit"
-# What was in force then: resource -> field -> metric, and to what it is kept there, in its unit.
-THEN: Mapping[Tuple[str, str], str] = {
-    (CPU, LIMIT): "cpu/limit", (CPU, REQUEST): "cpu/request",
-    (MEMORY, LIMIT): "memory/limit", (MEMORY, REQUEST): "memory/request",
-}  # fmt: skip
-_KEPT_TO = {CPU: 1.0, MEMORY: 1024.0}
+# What was in force then, and to what it is kept there, in its unit. Of requests that is not asked: it would cost
+# half a second for 5,000 pods, and to be above one that was changed since is no harm.
+THEN: Mapping[str, Tuple[str, float]] = {CPU: ("cpu/limit", 1.0), MEMORY: ("memory/limit", 1024.0)}
 _FIELDS = ((LIMIT, LIMITS), (REQUEST, REQUESTS))
 _OLD = 120.0  # seconds: what was read longer ago is not `now`
 _NONE: Line = {}
@@ -43,6 +40,7 @@ class Check(NamedTuple):
     now: Optional[float]
     now_at: Optional[float]  # Unix seconds by the source's clock
     source: str  # of now
+    windowed: bool = True  # False: of storage and pids, which change slowly, no history is read
 
 
 class Now:
@@ -82,22 +80,23 @@ def checks(holder: Holder, points: Points, now: Now) -> Iterator[Check]:
             throttled = points.line(THROTTLED, place) if resource == CPU else _NONE
             for against, allowed in wanted:
                 if allowed:
-                    then = points.line(THEN[resource, against], place)
+                    then = _then(points, place, resource, allowed) if against == LIMIT else _NONE
                     yield Check(
-                        holder, one.name, resource, against, allowed, _changed(then, allowed, _KEPT_TO[resource]),
+                        holder, one.name, resource, against, allowed, then,
                         line, throttled, *_now(now, reading, USED[resource]),
                     )  # fmt: skip
         most = now.value(reading, MOST_PIDS)
         if most:
-            line = points.line(USED[PIDS], place)
-            yield Check(holder, one.name, PIDS, LIMIT, most, _NONE, line, _NONE, *_now(now, reading, USED[PIDS]))
+            yield _of_now(holder, one.name, PIDS, LIMIT, most, now, reading)
     yield from _as_a_whole(holder, points, now)
-    yield from _storage(holder, points, now)
+    yield from _storage(holder, now)
 
 
-def _changed(then: Line, allowed: float, kept_to: float) -> Line:
+def _then(points: Points, place: Place, resource: str, allowed: float) -> Line:
     """Where it was another one than now, by more than the history rounds."""
-    return {at: value for at, value in then.items() if abs(value - allowed) > kept_to and value > 0}
+    metric, kept_to = THEN[resource]
+    line = points.line(metric, place)
+    return {at: value for at, value in line.items() if abs(value - allowed) > kept_to and value > 0}
 
 
 def _now(now: Now, reading: Optional[Reading], metric: str) -> Tuple[Optional[float], Optional[float], str]:
@@ -134,12 +133,17 @@ def _sum_now(
     return sum(known), min(times) if times else None, readings[0].source
 
 
-def _storage(holder: Holder, points: Points, now: Now) -> Iterator[Check]:
+def _storage(holder: Holder, now: Now) -> Iterator[Check]:
     """A pod's ephemeral storage: above the sum of its containers' limits the kubelet evicts it."""
     reading = now.reading(holder, "")
     for against, field in _FIELDS:
         allowed = in_units(holder.resources.totals[field], STORAGE)
         if allowed:
-            metric = USED[STORAGE]
-            line = points.line(metric, (holder.namespace, holder.name, ""), POD)
-            yield Check(holder, "", STORAGE, against, allowed, _NONE, line, _NONE, *_now(now, reading, metric))
+            yield _of_now(holder, "", STORAGE, against, allowed, now, reading)
+
+
+def _of_now(
+    holder: Holder, name: str, resource: str, against: str, allowed: float, now: Now, reading: Optional[Reading]
+) -> Check:
+    used = _now(now, reading, USED[resource])
+    return Check(holder, name, resource, against, allowed, _NONE, _NONE, _NONE, *used, windowed=False)

@@ -130,7 +130,9 @@ def _doubts(one: Breach, check: Check, setting: Setting) -> Tuple[str, Tuple[str
         levels.append(level)
         doubts.append(sentence)
 
-    if one.points is None:
+    if not check.windowed:
+        doubt(HIGH, "it is told of now alone: no history of it is read")
+    elif one.points is None:
         doubt(MEDIUM, _since(one.history_since) + ": it is told from the newest values alone")
     else:
         missing = one.points.of - one.points.known

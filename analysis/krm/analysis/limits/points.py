@@ -41,13 +41,16 @@ class Points:
             self._tracks[which] = self._by_place(self._history.tracks(metric, level))
         tracks = self._tracks[which].get(place, ())
         begin, end = self.begin, self.end
-        pairs = sorted(
+        if len(tracks) == 1:  # nearly always
+            pairs = zip(tracks[0].times, tracks[0].values)
+            return {at: value for at, value in pairs if value == value and begin < at <= end}
+        found = sorted(
             pair
             for track in tracks
             for pair in zip(track.times, track.values)
             if pair[1] == pair[1] and begin < pair[0] <= end
         )
-        return dict(pairs)  # of two at one moment the larger
+        return dict(found)  # of two at one moment the larger
 
     def _by_place(self, tracks: Iterable[Track]) -> Dict[Place, List[Track]]:
         found: Dict[Place, List[Track]] = {}

@@ -11,7 +11,7 @@ from krm.analysis.nodes import ranking, thresholds
 from krm.analysis.nodes.ranking import Candidate, candidate, oom_scores, qos_of, ranked
 from krm.analysis.nodes.thresholds import BadThreshold, rows_of, thresholds_of
 from krm.model.amounts import MEMORY, STORAGE
-from krm.model.kubelets import KubeletConfig, NodeKubelet
+from krm.model.kubelets import KubeletConfig, NodeKubelet, config_of
 from krm.model.podresources import pod_resources
 from krm.model.quantities import parse
 
@@ -103,6 +103,22 @@ def test_thresholds_are_read_as_the_kubelet_reads_them(asked: Case, told: Case) 
             wanted = row["MinReclaim"]
             mine_too = one.reclaim.quantity if one.reclaim.quantity is not None else round(one.reclaim.share, 6)
             assert mine_too == (parse(wanted) if one.reclaim.quantity is not None else float(wanted))
+
+
+@pytest.mark.parametrize(
+    ("page", "hard"),
+    list(zip(ORACLE["Configz"], [thresholds.DEFAULT_HARD, {"memory.available": "1Gi"}, {}])),
+    ids=["defaults", "one", "none"],
+)
+def test_a_page_of_a_kubelets_own_making_is_read(page: Case, hard: Dict[str, str]) -> None:
+    config = config_of(page)
+    assert config is not None
+    assert config.hard == hard
+    assert (config.pressure_transition, config.max_pods, config.enforced) == ("5m0s", 110, ("pods",))
+    found = thresholds_of(NodeKubelet("n", config, 1.0))
+    assert found.own
+    assert {row.signal for row in found.rows} == {*hard, *(["allocatableMemory.available"] if hard else [])}
+    assert found.transition == 300
 
 
 def test_the_defaults_are_the_kubelets() -> None:

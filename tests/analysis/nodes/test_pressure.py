@@ -27,7 +27,16 @@ def test_figures_of_a_node_are_those_of_its_objects_and_its_kubelet() -> None:
     inputs = cluster(
         [node("n1", nvidia_com__gpu="4"), node("n2")],
         pods,
-        [reads_node("n1", 15 * GI, 6000.0, ephemeral_storage__usage=9 * GI, pressure__memory_waiting=0.25)],
+        [
+            reads_node(
+                "n1",
+                15 * GI,
+                6000.0,
+                ephemeral_storage__usage=9 * GI,
+                pressure__memory_waiting=0.25,
+                pressure__io_waiting=1.0,
+            )
+        ],
     )
     one = row(inputs)
     (cpu, memory, storage) = (one.resource(name) for name in ("cpu", "memory", "ephemeral-storage"))

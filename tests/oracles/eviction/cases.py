@@ -310,6 +310,7 @@ def main() -> None:
     document = {"Module": sys.argv[3], "Command": COMMAND, "Seed": SEED, "Defaults": told["Defaults"]}
     for part in ("Ranks", "Configs", "Oom"):
         document[part] = [{"Asked": one, "Told": answer} for one, answer in zip(asked[part], told[part])]
+    document["Configz"] = told["Configz"]  # of the defaults, of one signal, of none
     document["Replays"] = told["Replays"]  # their pods are made by bench/eviction_replays.py
     print(
         json.dumps(document, indent=None, separators=(",", ":"))

@@ -67,7 +67,7 @@ class Evictions(Answer):
             "LATEST", lambda row: span(None if row.latest is None else row.latest - row.at + row.left), wide=True
         ),
     )
-    NOTHING: ClassVar[str] = "there are no nodes"
+    NOTHING: ClassVar[str] = "there is no such node"
 
     rows: Tuple[Eviction, ...]
 

@@ -4,7 +4,8 @@ The scheduling pressure of a node is a number from 0 to 100: a hundred times the
 
     requested   the largest share of an allocatable resource that is requested (CPU, memory, storage, pods, devices)
     used        the largest share of allocatable CPU or memory that is used
-    waiting     the largest share of time in which tasks of the node waited for CPU, memory or I/O (PSI)
+    waiting     the largest share of time in which tasks of the node waited for CPU or memory (PSI); I/O is told and
+                does not count, for one task that reads a disk all the time is enough for all of it
     evicting    1 where its kubelet says MemoryPressure, DiskPressure or PIDPressure, else 0
 
 so that whoever reads it sees which part to lower. A part that is not known is None and named in the doubts: then
@@ -29,6 +30,7 @@ from krm.model.amounts import CPU, MEMORY, STORAGE
 from krm.model.measures import NODE, POD, Covers
 
 WINDOW = 3600.0  # seconds of the past that trends are made of
+WAITING = ("pressure/cpu_waiting", "pressure/memory_waiting")
 PARTS = ("requested", "used", "waiting", "evicting")
 
 
@@ -188,7 +190,7 @@ def parts_of(node: Standing) -> Dict[str, Optional[float]]:
     return {
         "requested": _capped(requested),
         "used": _capped(used) if len(used) == 2 else None,
-        "waiting": _capped(list(node.waiting.values())),
+        "waiting": _capped([node.waiting[name] for name in WAITING if name in node.waiting]),
         "evicting": evicting,
     }
 

@@ -113,6 +113,42 @@ def alerts(parser: Parser, commands: Any, name: str) -> None:
     )
 
 
+def exporter(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(
+        parser, commands, name, "serve findings and the cluster's state as Prometheus metrics (docs/exporter.md)"
+    )
+    command.add_argument(
+        "--address", metavar="IP", help="to listen at (default: $KRM_EXPORTER_ADDRESS, else 127.0.0.1)"
+    )
+    command.add_argument(
+        "--port", metavar="N", help="0 = any that is free (default: $KRM_EXPORTER_PORT, else 10261)"
+    )
+    command.add_argument(
+        "--open", action="store_true", help="take an --address that others reach: nobody is asked who it is"
+    )
+    command.add_argument(
+        "--every",
+        metavar="SPAN",
+        type=duration,
+        help="between two turns that ask krm (default: $KRM_EXPORTER_EVERY, else 15s)",
+    )
+    command.add_argument(
+        "--most-series",
+        metavar="N",
+        help="samples of one family at most (default: $KRM_EXPORTER_MOST_SERIES, else 50000)",
+    )
+    command.add_argument(
+        "--for", dest="seconds", metavar="SPAN", type=duration, help="stop after 20s, 5m ... (default: never)"
+    )
+    where(command)
+    examples(
+        command,
+        "krm exporter                                  http://127.0.0.1:10261/metrics",
+        "krm exporter --port 9100 --every 1m",
+        "krm exporter --address 10.0.0.7 --open        whoever reaches it reads it",
+    )
+
+
 def report(parser: Parser, commands: Any, name: str) -> None:
     command = add_command(parser, commands, name, "a namespace on one page")
     command.add_argument("name", metavar="NS", help="the namespace")

@@ -98,6 +98,7 @@ def made_of(
 def test_sums_by_hand() -> None:
     """Two pods of 200m: 100 and 300 used on average: 400 of 400 requested, 100 wasted by the first alone.
 
+    Of the namespace as a whole 400m on average, at most 600m, as it was measured together.
     Memory: 50 and 60 of 100 MiB each: 110 of 200, 50 + 40 wasted; the nearest to its limit was at 180 of 200 MiB.
     """
     report = answer(
@@ -112,7 +113,7 @@ def test_sums_by_hand() -> None:
     cpu, memory = report.totals
     assert (cpu.now, cpu.mean, cpu.peak, cpu.requested, cpu.limit) == (200, 400, 600, 400, 800)
     assert (cpu.share, cpu.wasted, cpu.nearest, cpu.unlimited) == (1.0, 100, 1.0, 0)
-    assert (memory.mean, memory.peak, memory.requested) == (110 * MIB, 200 * MIB, 200 * MIB)
+    assert (memory.mean, memory.peak, memory.requested) == (155 * MIB, 200 * MIB, 200 * MIB)
     assert (memory.share, memory.wasted, memory.nearest) == (0.55, 90 * MIB, 0.9)
     assert str(cpu.covers) == "2 of 2 requests"
     (alone, web) = report.rows
@@ -169,6 +170,15 @@ def test_without_quotas_or_pods() -> None:
     with pytest.raises(NotKnown):
         answer(inputs({"nodes": []}), Asked("shop"))
     assert any("is not in the cluster" in one for one in answer(made_of([]), Asked("other")).lacks)
+
+
+def test_what_is_merely_worth_knowing_is_counted() -> None:
+    quotas = [quota("q", {"pods": "10", "cpu": "4"}, {"pods": "9", "cpu": "1"})]
+    report = answer(made_of([running("web-0")], newest=[reading("web-0", 250, 50)], quotas=quotas), Asked("shop"))
+    text = as_text(report)
+    assert "90% of pods of quota shop/q are used" in text
+    assert f"{len(report.findings) - 1} findings of severity info are in -o json." in text
+    assert {one.severity for one in report.findings} == {"warning", "info"}
 
 
 def test_kills_of_the_window_and_of_this_namespace_alone() -> None:

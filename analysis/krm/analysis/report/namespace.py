@@ -6,6 +6,7 @@ in little time. Breaches are judged by what is used now; `krm breaches --window`
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -99,9 +100,13 @@ def answer(inputs: Inputs, asked: Asked) -> NamespaceReport:
 
 
 def _total(inputs: Inputs, asked: Asked, of: Together) -> Together:
-    """With the peak of the namespace as a whole: its containers' peaks are of different moments."""
+    """With mean and peak of the namespace as a whole: its containers' peaks are of different moments, their means
+    leave out who has gone."""
     points = points_of(inputs.history, METRICS[of.resource], asked.namespace, inputs.now, asked.window)
-    return replace(of, peak=max((value for _, value in points), default=None))
+    values = [value for _, value in points]
+    if not values:
+        return replace(of, peak=None)
+    return replace(of, mean=math.fsum(values) / len(values), peak=max(values))
 
 
 def _workloads(held: Sequence[Holder], measured: Measured, kills: Optional[OomEvents]) -> Tuple[Workload, ...]:

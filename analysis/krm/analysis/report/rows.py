@@ -25,7 +25,7 @@ class Together:
     limit: Optional[float]  # of those that have one; None too where none has
     unlimited: int  # containers without one
     now: Optional[float]  # used by those that are measured
-    mean: Optional[float]  # over the window, of the containers that there are now
+    mean: Optional[float]  # over the window; of a workload that of the containers that there are now
     peak: Optional[float]  # of the window; of a workload that of its largest container
     share: Optional[float]  # mean / requested, of those that request and are measured
     wasted: Optional[float]  # requested and not used, container by container

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from krm.analysis.finding import SEVERITIES, WARNING
 from krm.analysis.limits import words
 from krm.analysis.oom.case import Case
 from krm.analysis.quota.rows import ResourceUse, moment, percent
@@ -71,12 +72,15 @@ def _cells(cells: Sequence[Sequence[str]]) -> Tuple[Tuple[str, ...], ...]:
 
 
 def _findings(report: NamespaceReport) -> Section:
-    if not report.findings:
-        return Section("Findings", ("Nothing is the matter, as far as this report looks.",))
-    order = {"critical": 0, "warning": 1, "info": 2}
-    ordered = sorted(report.findings, key=lambda one: (order[one.severity], one.id))
-    rows = tuple((one.severity, one.sentence, one.sureness) for one in ordered)
-    return Section("Findings", (), (("SEVERITY", "WHAT", "SURENESS"), *rows))
+    """From warnings on: what is merely worth knowing stands in the tables below."""
+    shown = report.found(WARNING)
+    rest = len(report.findings) - len(shown)
+    said = () if shown else ("Nothing has to be done, as far as this report looks.",)
+    if rest:
+        said = (*said, f"{rest} findings of severity info are in -o json.")
+    ordered = sorted(shown, key=lambda one: (-SEVERITIES.index(one.severity), one.id))
+    rows = [(one.severity, one.sentence, one.sureness) for one in ordered]
+    return Section("Findings", said, (("SEVERITY", "WHAT", "SURENESS"), *rows) if rows else ())
 
 
 def _pods(report: NamespaceReport) -> str:

@@ -111,6 +111,7 @@ BUDGETS: List[Any] = [
     ([budget("b", 0)], False, False),  # unready, and the healthy ones are as many as wanted
     ([budget("b", 0, healthy=1)], False, True),
     ([budget("b", 0, "AlwaysAllow", healthy=1)], False, False),
+    ([budget("b", 0, healthy=0, desiredHealthy=0)], False, True),  # nothing was counted yet
     ([budget("b", 0, disruptedPods={"a": "2027-01-01T00:00:00Z"})], True, True),  # it is asked again
     ([{**budget("b", 0), "spec": {"selector": {}}}], True, True),  # every pod's
     ([{**budget("b", 0), "spec": {}}], True, False),  # no pod's

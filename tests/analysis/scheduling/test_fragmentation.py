@@ -64,6 +64,11 @@ def test_parts_of_the_measure_and_the_sum_over_nodes() -> None:
     assert (large.fits, large.largest, large.scale) == (0, "cpu=1", 0.5)
 
 
+def test_places_for_pods_bound_what_fits() -> None:
+    found = asked([node("n1", pods="3")], [pod("p", "n1", requests={"cpu": "1"})], "cpu=100m")
+    assert found.shapes[0].fits == 2
+
+
 def test_shapes_are_the_clusters_own_by_whom_they_are_of() -> None:
     def of(owner: Optional[str], name: str, requests: Dict[str, str], on: str = "") -> Any:
         body = pod(name, on, requests=requests)

@@ -21,6 +21,7 @@ class Scenario(NamedTuple):
     nodes: Sequence[Body] = ()
     placed: Sequence[Body] = ()  # with spec.nodeName
     others: Sequence[Body] = ()  # claims, volumes, classes, CSINodes: with kind
+    ending: Sequence[str] = ()  # of the placed pods, those that are being deleted: no kubelet lets them go
 
 
 def node(name: str, cpu: str = "4", memory: str = "8Gi", pods: str = "110", **more: Any) -> Body:
@@ -162,6 +163,11 @@ def csi_node(name: str, driver: str, count: Optional[int]) -> Body:
 def busy(*nodes: str) -> List[Body]:
     """Each of them has a core left of four."""
     return [pod(f"busy-{name}", name, requests={"cpu": "3"}) for name in nodes]
+
+
+def hated(labels: Dict[str, str], *nodes: str) -> List[Body]:
+    """On each of them a pod that wants such pods apart: the last filter refuses, and those before it show."""
+    return [pod(f"hates-{name}", name, affinity=near("podAntiAffinity", HOST, labels)) for name in nodes]
 
 
 def uses(*claims: str) -> List[Body]:

@@ -14,6 +14,7 @@ from oracles.scheduler.bodies import (
     ZONE,
     Scenario,
     busy,
+    hated,
     near,
     node,
     pod,
@@ -28,7 +29,6 @@ def neighbours() -> List[Scenario]:
     webs = [pod("w1", "n1", labels=WEB), pod("w3", "n3", labels=WEB)]
     lonely = near("podAntiAffinity", HOST, WEB)
     full = [pod(f"w{n}", f"n{n}", labels=WEB) for n in (1, 2, 3)]
-    hated = [pod(f"h{n}", f"n{n}", affinity=near("podAntiAffinity", HOST, WEB)) for n in (1, 2, 3)]
     return [
         Scenario("affinity to pods that are nowhere", pod(affinity=near("podAffinity", HOST, DB)), three()),
         Scenario(
@@ -75,7 +75,7 @@ def neighbours() -> List[Scenario]:
             three(),
             [pod("w1", "n1", "krm-other", labels=WEB), pod("w3", "n3", "krm-third", labels=WEB)],
         ),
-        Scenario("anti-affinity of those that are there", pod(labels=WEB), three(), hated),
+        Scenario("anti-affinity of those that are there", pod(labels=WEB), three(), hated(WEB, "n1", "n2", "n3")),
         Scenario(
             "anti-affinity by matchLabelKeys",
             pod(
@@ -169,6 +169,38 @@ def neighbours() -> List[Scenario]:
             pod(labels=WEB, requests=CPU2, topologySpreadConstraints=[{**spread(HOST, {}), "labelSelector": {}}]),
             three(),
             busy("n1", "n2", "n3"),
+        ),
+        Scenario(
+            "a domain of a node that keeps the pod away does not count where taints are honoured",
+            pod(labels=WEB, topologySpreadConstraints=[spread(HOST, WEB, nodeTaintsPolicy="Honor")]),
+            [node("n1"), node("n2"), node("n3", taints=[taint("a")])],
+            [pod("w1", "n1", labels=WEB), pod("w2", "n2", labels=WEB), *hated(WEB, "n1", "n2")],
+        ),
+        Scenario(
+            "the same where taints are ignored",
+            pod(labels=WEB, topologySpreadConstraints=[spread(HOST, WEB)]),
+            [node("n1"), node("n2"), node("n3", taints=[taint("a")])],
+            [pod("w1", "n1", labels=WEB), pod("w2", "n2", labels=WEB), *hated(WEB, "n1", "n2")],
+        ),
+        Scenario(
+            "a pod that ends is not counted by the spread",
+            pod(labels=WEB, topologySpreadConstraints=[spread(HOST, WEB)]),
+            three(),
+            [pod("w1", "n1", labels=WEB), pod("w2", "n2", labels=WEB), *hated(WEB, "n1", "n2", "n3")],
+            ending=["w1"],
+        ),
+        Scenario(
+            "a pod that ends still holds what it requested",
+            pod(requests=CPU2),
+            [node("n1")],
+            busy("n1"),
+            ending=["busy-n1"],
+        ),
+        Scenario(
+            "the first of a series that wants to be near itself, where others want it apart",
+            pod(labels=WEB, affinity=near("podAffinity", HOST, WEB)),
+            three(),
+            hated(WEB, "n1", "n2", "n3"),
         ),
         Scenario(
             "spread and anti-affinity",

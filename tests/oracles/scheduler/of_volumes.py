@@ -8,6 +8,7 @@ from oracles.scheduler.bodies import (
     busy,
     claim,
     csi_node,
+    hated,
     node,
     pod,
     storage_class,
@@ -55,6 +56,13 @@ def volumes() -> List[Scenario]:
             three(),
             busy("n2", "n3"),
             [claim("c1", "", "v1"), volume("v1", zone="b", bound="c1")],
+        ),
+        Scenario(
+            "a volume that is of two zones",
+            pod(labels={"app": "web"}, volumes=uses("c1")),
+            three(),
+            hated({"app": "web"}, "n1", "n2"),
+            [claim("c1", "", "v1"), volume("v1", zone="a__c", bound="c1")],
         ),
         Scenario("a claim bound to no volume", pod(volumes=uses("c1")), three(), others=[claim("c1", "", "v9")]),
         Scenario(

@@ -73,6 +73,8 @@ def make(admin: KubeClient, scenario: Scenario) -> None:
         admin.patch(f"{PATHS['nodes']}/{one['metadata']['name']}", {"spec": one["spec"]})
     for one in scenario.placed:
         admin.create(pods_of(one), one)
+    for name in scenario.ending:
+        admin.delete(f"/api/v1/namespaces/default/pods/{name}", {"gracePeriodSeconds": 3600})
     held = {**scenario.pod, "spec": {**scenario.pod["spec"], "schedulingGates": [GATE]}}
     admin.create(pods_of(held), held)
 

@@ -117,6 +117,19 @@ def test_an_hpa_that_is_held_by_what_was_asked_for_before() -> None:
     assert one(world(hpa(cpu()), web(4), newest)).desired == 1
 
 
+def test_what_its_controller_remembers_is_no_number_where_nobody_knows_it() -> None:
+    newest = [now_of(f"web-{number}", "app", cpu=50.0) for number in range(4)]
+    conditions = [condition("AbleToScale", "True", "ScaleDownStabilized"),
+                  condition("ScalingLimited", "True", "TooManyReplicas")]  # fmt: skip
+    row = one(
+        world(hpa(cpu(), maxReplicas=4, status={"desiredReplicas": 4, "conditions": conditions}), web(4), newest)
+    )
+    assert (row.desired, row.differences) == (4, ())
+    behaviour = [step for step in row.steps if step.what == "behaviour"]
+    assert [(step.replicas, "more than maxReplicas" in step.why) for step in behaviour] == [(4, True)]
+    assert not any(step.replicas == 5 for step in row.steps)
+
+
 @pytest.mark.parametrize(
     ("name", "status", "reason", "rule", "severity"),
     [

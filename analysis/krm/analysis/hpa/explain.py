@@ -174,11 +174,12 @@ def _explained(inputs: Inputs, body: Body) -> Tuple[Explained, Body]:
     target, conditions = target_of(inputs, spec), _conditions(status)
     decision: Optional[Decision] = None
     sources: List[Source] = []
+    memory, is_known = _memory(spec, status, conditions, inputs.now)
     if target is not None:
         sources = [told(one, target.pods, inputs.newest, status, target.status_replicas) for one in spec.metrics]
         scale = Scale(target.replicas, target.status_replicas, target.pods)
         reported, rivals = [one.reported for one in sources], _rivals(inputs, spec, target)
-        decision = decide(spec, scale, reported, _memory(status, conditions, inputs.now), inputs.now, rivals=rivals)
+        decision = decide(spec, scale, reported, memory, inputs.now, rivals=rivals)
     said = status.get("desiredReplicas")
     row = Explained(
         spec.namespace, spec.name, f"{spec.target_kind}/{spec.target_name}",
@@ -186,7 +187,7 @@ def _explained(inputs: Inputs, body: Body) -> Tuple[Explained, Body]:
         None if decision is None or decision.error else decision.desired,
         said if isinstance(said, int) else None,
         _reason(spec, decision),
-        tuple(StepRow(*step) for step in decision.steps) if decision is not None else (),
+        _steps(decision, is_known),
         {name: f"{one[0]} {one[1]}: {one[2]}" for name, one in conditions.items()},
         {one.label: source.source or "nobody" for one, source in zip(spec.metrics, sources)},
         tuple(_differences(spec, status, decision, conditions)) if decision is not None else (),
@@ -216,13 +217,31 @@ def _conditions(status: Mapping[str, Any]) -> Dict[str, Tuple[str, str, str]]:
     }
 
 
-def _memory(status: Mapping[str, Any], conditions: Mapping[str, Tuple[str, str, str]], now: float) -> Memory:
-    """What the HPA's conditions betray of what its controller remembers: an earlier size holds the present one."""
-    said = status.get("desiredReplicas")
-    held = conditions.get(ABLE, ("", "", ""))[1] in ("ScaleDownStabilized", "ScaleUpStabilized")
+def _memory(
+    spec: Spec, status: Mapping[str, Any], conditions: Mapping[str, Tuple[str, str, str]], now: float
+) -> Tuple[Memory, bool]:
+    """What the HPA's conditions betray of what its controller remembers, and whether its size is known.
+
+    An earlier recommendation holds the present one: it is status.desiredReplicas, unless that was limited in turn;
+    then it was more than there may be, and nobody knows how many."""
+    said, (able, limited) = status.get("desiredReplicas"), (conditions.get(name) for name in (ABLE, LIMITED))
+    held = able is not None and able[1] in ("ScaleDownStabilized", "ScaleUpStabilized")
+    if held and limited is not None and limited[:2] == ("True", "TooManyReplicas"):
+        return Memory(asked=(AskedFor(spec.most + 1, now),)), False
     if held and isinstance(said, int):
-        return Memory(asked=(AskedFor(said, now),))
-    return Memory(asked=(AskedFor(0, float("-inf")),))  # it has been there for long: nothing is its first turn
+        return Memory(asked=(AskedFor(said, now),)), True
+    return Memory(asked=(AskedFor(0, float("-inf")),)), True  # it has been there for long: this is no first turn
+
+
+def _steps(decision: Optional[Decision], is_known: bool) -> Tuple[StepRow, ...]:
+    """What is not known is not told as a number."""
+    rows_ = [StepRow(*step) for step in decision.steps] if decision is not None else []
+    if is_known:
+        return tuple(rows_)
+    why = "its controller remembers that more than maxReplicas was asked for, within its stabilisation window"
+    kept = [one for one in rows_ if one.what not in ("behaviour", "result")]
+    ends = [one for one in rows_ if one.what == "result"]
+    return (*kept, StepRow("behaviour", decision.desired if decision is not None else None, why), *ends)
 
 
 def _reason(spec: Spec, decision: Optional[Decision]) -> str:

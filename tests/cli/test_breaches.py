@@ -16,7 +16,7 @@ from krm.store.latest_writer import LatestWriter, Turn
 Krm = Callable[..., "subprocess.CompletedProcess[str]"]
 MIB = 1024 * 1024
 STATE = CollectorState("", "", 4.0, (), {"kubelet/resource": "ok"}, (), Covers(1, 1, "nodes"))
-BOTH = ["breaches", "neighbours"]
+COMMANDS = ["breaches", "neighbours", "efficiency"]
 FULL = {"cpu": "1", "memory": "200Mi"}
 
 
@@ -78,11 +78,26 @@ def test_nobody_is_accused_without_pressure(shop: KeptCluster, krm: Krm) -> None
     assert "no such node" in krm("neighbours", "--node", "n9").stderr
 
 
+def test_efficiency_by_level(shop: KeptCluster, krm: Krm) -> None:
+    done = krm("efficiency", "-n", "shop", "--by", "cluster")
+    assert [row[-5:] for row in rows(done)] == [
+        ["REQUESTED", "USED", "USED%", "WASTED", "MEASURED"],
+        ["1000m", "100m", "10%", "900m", "1/1"],
+        ["200Mi", "195Mi", "98%", "5Mi", "1/1"],
+    ]
+    assert done.returncode == 0
+    assert [row[1] for row in rows(krm("efficiency", "--no-headers"))] == ["pod/bare"] * 2 + ["pod/web"] * 2
+    without = krm("efficiency", "-n", "shop", "--by", "namespace", "--window", "1h", "--no-headers")
+    assert rows(without)[0] == ["shop", "shop", "cpu", "-", "-", "-", "-", "0/1"]
+    assert "there is no history: it does not cover the window" in without.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["breaches", "--threshold", "0"], ["breaches", "--threshold", "much"], ["breaches", "--threshold", "1001"],
      ["breaches", "--window", "soon"], ["breaches", "--window", "0s"], ["breaches", "-o", "html"],
-     ["breaches", "--fail-on", "ever"], ["neighbours", "--window", "5"], ["neighbours", "n1"]],
+     ["breaches", "--fail-on", "ever"], ["neighbours", "--window", "5"], ["neighbours", "n1"],
+     ["efficiency", "--by", "shop"], ["efficiency", "--window", "1"]],
 )  # fmt: skip
 def test_wrong_arguments_are_2_and_a_sentence(shop: KeptCluster, krm: Krm, arguments: List[str]) -> None:
     done = krm(*arguments)
@@ -90,7 +105,7 @@ def test_wrong_arguments_are_2_and_a_sentence(shop: KeptCluster, krm: Krm, argum
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", BOTH)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_nothing_found_nothing_there_and_not_live(kept: KeptCluster, krm: Krm, command: str) -> None:
     pods = kept.kind("pods")
     writer = LatestWriter(kept.database, kept.name)
@@ -106,7 +121,7 @@ def test_nothing_found_nothing_there_and_not_live(kept: KeptCluster, krm: Krm, c
     assert (done.returncode, done.stdout) == (3, "")
 
 
-@pytest.mark.parametrize("command", BOTH)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_examples(kept: KeptCluster, krm: Krm, command: str) -> None:
     done = krm(command, "--help")
     assert done.returncode == 0
@@ -120,3 +135,5 @@ def test_the_facade_refuses_wrong_arguments() -> None:
             monitor.detect_limit_breaches(**wrong)
     with pytest.raises(ValueError, match="time_window"):
         monitor.find_noisy_neighbours(time_window="1y")
+    with pytest.raises(ValueError, match="by='shop': one of container, pod, workload"):
+        monitor.get_efficiency(by="shop")

@@ -46,6 +46,22 @@ def breaches(parser: Parser, commands: Any, name: str) -> None:
     )
 
 
+def efficiency(parser: Parser, commands: Any, name: str) -> None:
+    command = add_command(parser, commands, name, "what is used of what is requested, and what is wasted")
+    command.add_argument(
+        "--by", metavar="LEVEL", choices=("container", "pod", "workload", "namespace", "node", "cluster"),
+        default="workload", help="container, pod, workload (default), namespace, node, cluster",
+    )  # fmt: skip
+    command.add_argument("--window", metavar="SPAN", default="", help="the mean of 1h, 24h ... (default: now)")
+    answered(command, "container, what those use that request nothing")
+    examples(
+        command,
+        "krm efficiency                           of each workload, now",
+        "krm efficiency -n shop --by container --window 24h -o wide",
+        "krm efficiency --by cluster              all of it",
+    )
+
+
 def neighbours(parser: Parser, commands: Any, name: str) -> None:
     command = add_command(parser, commands, name, "who took CPU or memory from whom on which node")
     command.add_argument("--node", metavar="NODE", default="", help="this one alone (default: all)")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from krm.analysis.hpa.predict import Predictions
     from krm.analysis.limits.breaches import Breaches
     from krm.analysis.limits.neighbours import Neighbours
+    from krm.analysis.limits.waste import Waste
     from krm.analysis.namespace.rows import NamespaceResources
     from krm.analysis.nodes.evictions import Evictions
     from krm.analysis.nodes.pressure import NodePressure
@@ -172,6 +173,19 @@ class K8sResourceMonitor:
         """Each eviction threshold of each node, when it is reached, and whom the kubelet evicts first."""
         evictions: Evictions = self._answer("nodes.evictions", node=node, window=arguments.window(time_window))
         return evictions
+
+    def get_efficiency(self, namespace: Optional[str] = None, by: str = "workload", time_window: str = "") -> Waste:
+        """What is used of what is requested, and what is wasted. by: container, pod, workload, namespace, node,
+        cluster. time_window: the mean of so long; '' = now."""
+        from krm.analysis.limits.efficiency import LEVELS
+
+        waste: Waste = self._answer(
+            "limits.waste",
+            namespace=namespace,
+            by=arguments.one_of(by, LEVELS, "by"),
+            window=arguments.window(time_window) if time_window else 0.0,
+        )
+        return waste
 
     def find_noisy_neighbours(
         self, namespace: Optional[str] = None, node: str = "", time_window: str = "15m"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, Dict, List, Tuple
 
 import pytest
+from krm.analysis.limits import waste
 from krm.analysis.limits.efficiency import Efficiency, efficiency, used_now, used_over
 from krm.analysis.limits.pods import holders
 from krm.analysis.owners import Owner, Owners
-from paper_inputs import CPU, GAP, MEMORY, MIB, a_pod, container, inputs, now_of, owned, track
+from paper_inputs import CPU, GAP, MEMORY, MIB, NOW, a_pod, container, inputs, now_of, owned, track
 
 PODS = [
     a_pod(
@@ -107,6 +108,18 @@ def test_over_a_window_it_is_the_mean_of_the_points_in_it() -> None:
     use = used_over(given.history, holders(given.state, None))
     assert use[CPU] == {("shop", "web-7d9f-a", "app"): 150.0}
     assert use[MEMORY] == {}
+
+
+def test_a_window_that_the_history_does_not_cover_says_nothing_but_that() -> None:
+    tracks = {(CPU, "container"): [track([100.0] * 20, "web-7d9f-a")]}
+    whole = waste.answer(inputs(PODS, tracks), waste.Asked("shop", "namespace", 300.0))
+    assert [(row.used, str(row.covers)) for row in whole.rows] == [
+        (100, "1 of 4 requests"),
+        (None, "0 of 4 requests"),
+    ]
+    young = waste.answer(inputs(PODS, tracks, since=NOW - 100), waste.Asked("shop", "namespace", 300.0))
+    assert [row.used for row in young.rows] == [None, None]
+    assert young.worth.reasons[-1].startswith("history since 2023-11-14T22:13:20Z")
 
 
 def test_whose_a_pod_is() -> None:

@@ -61,20 +61,16 @@ def breach_of(check: Check, points: Points, threshold: float) -> Optional[Breach
     used = [value for value in (peak, check.now) if value is not None]
     if not used or (not check.then and max(used) / check.allowed < threshold and most_throttled < THROTTLED_POINT):
         return None  # nearly always
-    ratios = {at: value / check.then.get(at, check.allowed) for at, value in line.items()}
+    held_to = (
+        {at: check.then.get(at, check.allowed) for at in line} if check.then else dict.fromkeys(line, check.allowed)
+    )
+    ratios = {at: value / held_to[at] for at, value in line.items()}
     worst = max(ratios.values(), default=0.0)
     if check.now is not None:
         worst = max(worst, check.now / check.allowed)
     beyond = max(1.0, threshold) + _EDGE.get(check.resource, 0.0)
-    if worst > beyond:
-        state = ABOVE
-    elif check.against == REQUEST:
-        return None
-    elif worst >= max(AT_SHARE, threshold) or most_throttled >= THROTTLED_POINT:
-        state = AT
-    elif worst >= threshold:
-        state = APPROACHING
-    else:
+    state = _state(check, worst, worst > beyond, threshold, most_throttled)
+    if state is None:
         return None
     counted = None
     if ratios:
@@ -82,7 +78,7 @@ def breach_of(check: Check, points: Points, threshold: float) -> Optional[Breach
             ratio > beyond if check.against == REQUEST
             else ratio >= threshold or throttled.get(at, 0.0) >= THROTTLED_POINT
         ))  # fmt: skip
-    left = [check.then.get(at, check.allowed) - value for at, value in line.items()]
+    left = [held_to[at] - value for at, value in line.items()] if check.against == LIMIT else []
     return Breach(
         holder.namespace, holder.name, check.container, holder.node, str(holder.owner),
         check.resource, check.against, state, check.allowed, check.now, check.now_at,
@@ -91,10 +87,20 @@ def breach_of(check: Check, points: Points, threshold: float) -> Optional[Breach
         None if counted is None else counted.longest,
         sum(sorted(throttled.values())) / len(throttled) if throttled else None,
         None if check.now is None or check.against == REQUEST else check.allowed - check.now,
-        min(left, default=None) if check.against == LIMIT else None,
+        min(left, default=None),
         points.covers(line, began) if covered else None,
         points.since if check.windowed and not covered else None,
     )  # fmt: skip
+
+
+def _state(check: Check, worst: float, beyond: bool, threshold: float, throttled: float) -> Optional[str]:
+    if beyond:
+        return ABOVE
+    if check.against == REQUEST:
+        return None
+    if worst >= max(AT_SHARE, threshold) or throttled >= THROTTLED_POINT:
+        return AT
+    return APPROACHING if worst >= threshold else None
 
 
 def told_once(found: List[Breach]) -> List[Breach]:

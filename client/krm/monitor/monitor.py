@@ -317,8 +317,6 @@ class K8sResourceMonitor:
 
         return sizing.recommend(self.client, namespace, optimization_target, strategy, selector)
 
-    # Every other question likewise: TODO, each by its owner.
-
     def _answer(self, module: str, **asked: Any) -> Any:
         question = importlib.import_module(f"krm.analysis.{module}")
         wanted = question.Asked(**asked)

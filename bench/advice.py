@@ -8,9 +8,11 @@ from __future__ import annotations
 import sys
 from typing import Dict, List, Optional, Sequence
 
+import advice_speed
 from advice_score import Score, Seen, Settings, Strategy, scores
 from advice_traces import DAY, HOUR, SHAPES, workloads
 from krm.analysis.sizing import krr, own, vpa
+from rig import Row
 
 
 def as_set(_: Sequence[Seen], settings: Settings) -> Optional[Settings]:
@@ -81,6 +83,33 @@ STRATEGIES: Dict[str, Strategy] = {
 def table(held_out: bool) -> Dict[str, Dict[str, Score]]:
     """Of one half."""
     return scores([one for one in workloads() if one.held_out == held_out], STRATEGIES)
+
+
+def rows() -> List[Row]:
+    """Both halves of the traces, and the time that 5,000 pods take."""
+    found: List[Row] = []
+    for half, held_out in (("tuned on", False), ("held out", True)):
+        sums = {name: by_shape[""] for name, by_shape in table(held_out).items()}
+        krm, by_krr, by_recommender = sums["krm balanced"], sums["krr simple"], sums["VPA"]
+        found += [
+            Row(f"advice, {half}: OOM kills and $ of balanced beside krr simple", _short(krm), _short(by_krr),
+                "fewer kills at no more cost", krm.kills < by_krr.kills and krm.dollars <= by_krr.dollars),
+            Row(f"advice, {half}: the same beside VPA", _short(krm), _short(by_recommender),
+                "less cost at no more kills",
+                krm.dollars < by_recommender.dollars and krm.kills <= by_recommender.kills),
+        ]  # fmt: skip
+        found += [Row(f"advice, {half}: {name}", _short(one), "", "", None) for name, one in sums.items()]
+    speed = advice_speed.run()
+    found.append(
+        Row("advice: 5,000 pods with 24 h of history, CPU s", f"{speed.all:.1f}",
+            f"reading alone {speed.read:.1f}; {speed.wall:.1f} s by the clock, {speed.mebibytes:.0f} MiB, "
+            f"{speed.advised} of {speed.rows} containers advised", "<= 20", speed.all <= 20),
+    )  # fmt: skip
+    return found
+
+
+def _short(score: Score) -> str:
+    return f"{score.kills} kills, $ {score.dollars:.2f}, {score.throttled:.0f} min throttled"
 
 
 def lines(found: Dict[str, Dict[str, Score]]) -> List[str]:

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List
 
+import advice
 import apiserver
 import collect
 import decode
@@ -41,6 +42,7 @@ PARTS: Dict[str, Callable[[], List[Row]]] = {
     "report": report.rows,
     "collection": collect.rows,
     "agent": agent.rows,
+    "advice": advice.rows,
     "evictions": evictions.rows,
     "findings": findings.rows,
 }

@@ -38,6 +38,7 @@ class Needs(NamedTuple):
     kubelets: bool = False  # kubelets' settings
     sums: Tuple[Which, ...] = ()  # of the history, one a subject over the last `window` seconds
     of_killed: bool = False  # points: of nodes alone where OOM kills were, all namespaces where that is allowed
+    hours_skip: float = 0.0  # seconds before `now` of which no hours are wanted, for points tell of them
     measured: Optional[str] = None  # of measurements this namespace alone, where the kinds are wanted of all
 
 

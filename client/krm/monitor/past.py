@@ -55,7 +55,7 @@ def history_of(client: Client, needs: Needs, now: float, nodes: Optional[Sequenc
     for metric, level in needs.hours:
         query = Query(metric, level, 0.0, now, namespace=_narrowed(needs, level))
         try:
-            hours[metric, level] = _hours(client, query, needs.hours_back, notes)
+            hours[metric, level] = _hours(client, query, needs.hours_back, needs.hours_skip, notes)
         except KrmError as error:
             notes.told.append(f"{metric} of each {level} by the hour: {error}")
     sums: Dict[Which, Sequence[Sum]] = {}
@@ -162,13 +162,13 @@ def _sums(client: Client, query: Query, notes: _Notes) -> List[Sum]:
     ]
 
 
-def _hours(client: Client, query: Query, back: float, notes: _Notes) -> List[HourTrack]:
+def _hours(client: Client, query: Query, back: float, skip: float, notes: _Notes) -> List[HourTrack]:
     """An answer an hour: sums of whole hours are what is kept beyond a day. Raises KrmError."""
     last = query.end // HOUR * HOUR
     rows: Dict[Subject, Tuple[array[float], array[float], array[float], array[float]]] = {}
     oldest: Optional[float] = None
     number = int(back // HOUR)
-    while number > 0:
+    while number > skip // HOUR:
         end = last - (number - 1) * HOUR
         number -= 1
         if oldest is not None and end <= oldest:

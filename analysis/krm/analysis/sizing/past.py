@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar
 
 from krm.analysis.inputs import History, HourTrack, Kills, Track
 from krm.analysis.sizing import own
@@ -76,12 +76,12 @@ def used(history: History, kills: Kills, now: float) -> Dict[Place, Used]:
         cpu, memory = (
             _points(points[metric].get(place, ()), history.begin, history.end) for metric in (CPU, MEMORY)
         )
-        recent = _by_hour(memory)
+        recent = _by_hour(memory, max)
         found[place] = Used(
             place,
             cpu,
             memory,
-            _hours(hours[CPU].get(place, ()), now, False),
+            _both(_hours(hours[CPU].get(place, ()), now, False), _by_hour(cpu, _mean)),
             _both(_hours(hours[MEMORY].get(place, ()), now, True), recent),
             tuple(sorted(set(killed.get(place, ())))),
             sorted(cpu.values),
@@ -135,14 +135,18 @@ def _hours(tracks: Sequence[HourTrack], now: float, maxima: bool) -> Hours:
     return Hours([end for end, _ in ordered], [value for _, value in ordered])
 
 
-def _by_hour(points: Points) -> Hours:
-    """The most in each hour that there are points of."""
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _by_hour(points: Points, what: Callable[[Sequence[float]], float]) -> Hours:
+    """Of each hour that there are points of."""
     ends, values, place = [], [], 0
     while place < len(points.times):
         end = -(-points.times[place] // HOUR) * HOUR
         following = bisect_right(points.times, end, place)
         ends.append(end)
-        values.append(max(points.values[place:following]))
+        values.append(what(points.values[place:following]))
         place = following
     return Hours(ends, values)
 

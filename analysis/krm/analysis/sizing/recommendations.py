@@ -88,6 +88,7 @@ def needs(asked: Asked) -> Needs:
         window=WINDOW,
         hours=_POINTS,
         hours_back=WEEK,
+        hours_skip=WINDOW,
         kills=True,
         measured=asked.namespace,
     )  # fmt: skip

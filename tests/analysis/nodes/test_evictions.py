@@ -205,3 +205,18 @@ def test_rows_are_the_nearest_first_and_print() -> None:
         "SURE",
     ]
     assert asked(inputs).cells(wide=True)
+
+
+@pytest.mark.parametrize(
+    ("used", "severity"), [(0.89, None), (0.9, "warning"), (1.0, "warning"), (1.001, "critical"), (None, None)]
+)
+def test_a_pod_above_its_own_limit_of_storage_is_evicted_whatever_the_node_has(
+    used: Optional[float], severity: Optional[str]
+) -> None:
+    limited = pod("hungry", "n1", "1Gi")
+    limited["spec"]["containers"][0]["resources"]["limits"] = {"ephemeral-storage": "2Gi"}
+    more = {} if used is None else {"ephemeral_storage__usage": used * 2 * GI}
+    inputs = growing(pods=[limited, pod("free", "n1")], tracks=[],
+                     readings=[reads_node("n1", GI), reads_pod("hungry", "n1", GI, **more),
+                               reads_pod("free", "n1", GI, ephemeral_storage__usage=80 * GI)])  # fmt: skip
+    assert [one.severity for one in found(asked(inputs), "pod-storage-limit")] == ([severity] if severity else [])

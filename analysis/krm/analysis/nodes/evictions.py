@@ -11,6 +11,7 @@ from krm.analysis.inputs import Inputs, Needs
 from krm.analysis.nodes.predicting import MET, NEARING, Eviction, evictions_of
 from krm.analysis.nodes.signals import POINTS
 from krm.analysis.nodes.standing import pod_readings, standings
+from krm.analysis.nodes.storage_limits import storage_findings
 from krm.analysis.nodes.texts import UNKNOWN, amount, span
 from krm.analysis.worth import worth_of
 from krm.model.measures import NODE, POD
@@ -81,11 +82,12 @@ def answer(inputs: Inputs, asked: Asked) -> Evictions:
     """Pure. Raises NotKnown."""
     readings = pod_readings(inputs)
     found: List[Eviction] = []
-    for node in standings(inputs):
-        if asked.node in (None, node.name):
-            found += evictions_of(node, inputs, readings)
+    nodes = [node for node in standings(inputs) if asked.node in (None, node.name)]
+    for node in nodes:
+        found += evictions_of(node, inputs, readings)
     found.sort(key=lambda row: (row.left is None, row.left or 0.0, row.node))
-    return Evictions(worth_of(inputs, needs(asked)), findings_of(found, inputs.now), tuple(found))
+    findings = (*findings_of(found, inputs.now), *storage_findings(nodes, inputs, readings))
+    return Evictions(worth_of(inputs, needs(asked)), findings, tuple(found))
 
 
 def findings_of(evictions: Sequence[Eviction], now: float) -> Tuple[Finding, ...]:

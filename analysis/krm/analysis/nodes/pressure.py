@@ -24,6 +24,7 @@ from krm.analysis.nodes.node_findings import findings_of
 from krm.analysis.nodes.predicting import MET, NEARING, Eviction, evictions_of
 from krm.analysis.nodes.signals import POINTS
 from krm.analysis.nodes.standing import PRESSURES, READY, Condition, Resource, Standing, pod_readings, standings
+from krm.analysis.nodes.storage_limits import storage_findings
 from krm.analysis.nodes.texts import UNKNOWN, amount, percent, span
 from krm.analysis.worth import worth_of
 from krm.model.amounts import CPU, MEMORY, STORAGE
@@ -159,6 +160,8 @@ def answer(inputs: Inputs, asked: Asked) -> NodePressure:
     blocks = free_blocks(nodes) if asked.hints else ()
     imbalance = imbalance_of(nodes) if asked.hints else None
     findings = findings_of(nodes, [row.evictions for row in rows], imbalance, inputs)
+    if asked.predict:
+        findings += tuple(storage_findings(nodes, inputs, readings))
     return NodePressure(worth_of(inputs, needs(asked)), findings, tuple(rows), blocks, imbalance, measured)
 
 

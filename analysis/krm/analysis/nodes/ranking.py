@@ -76,13 +76,14 @@ def candidate(pod: Mapping[str, Any], held: PodResources) -> Candidate:
         text(metadata.get("name")),
         text(metadata.get("uid")),
         integer(spec.get("priority")),
-        _protected(pod),
+        protected_by(pod),
         asked.get(MEMORY, 0),
         asked.get(STORAGE, 0),
     )
 
 
-def _protected(pod: Mapping[str, Any]) -> str:
+def protected_by(pod: Mapping[str, Any]) -> str:
+    """Why it is never evicted; '' = it may be."""
     annotations = mapping(mapping(pod.get("metadata")).get("annotations"))
     if _MIRROR in annotations or annotations.get(_SOURCE, "api") != "api":
         return "a static pod"

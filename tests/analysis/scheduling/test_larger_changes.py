@@ -71,7 +71,7 @@ def budget(allowed: int) -> Any:
 
 def victims(allowed: int) -> Dict[str, int]:
     """Two pods of the same priority hold 2 of 4 cores each; one is guarded. Either would do."""
-    guarded, other = pod("a-guarded", "n1", requests=CPU2, labels={"app": "web"}), pod("b", "n1", requests=CPU2)
+    guarded, other = pod("z-guarded", "n1", requests=CPU2, labels={"app": "web"}), pod("b", "n1", requests=CPU2)
     started = {"startTime": "2027-01-01T00:00:00Z"}
     pods = [with_priority(pod(requests=CPU2), 5), {**guarded, "status": started}, {**other, "status": started}]
     read = read_board(state([node("n1")], pods))

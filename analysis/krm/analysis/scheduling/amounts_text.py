@@ -7,7 +7,8 @@ from typing import Optional
 from krm.model.amounts import CPU
 
 _BYTES = ("memory", "ephemeral-storage", "hugepages-")
-_STEPS = (("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10))
+_MI = 1 << 20
+_STEPS = (("Gi", 1 << 30), ("Mi", _MI), ("Ki", 1 << 10))
 
 
 def amount_text(resource: str, amount: Optional[int]) -> str:
@@ -21,3 +22,10 @@ def amount_text(resource: str, amount: Optional[int]) -> str:
             if amount and amount % size == 0:
                 return f"{amount // size}{unit}"
     return str(amount)
+
+
+def written_down(resource: str, amount: int) -> int:
+    """Memory and storage down to whole MiB, as people write them; less than one, and all else, as it is."""
+    if resource not in ("memory", "ephemeral-storage") or amount < _MI:
+        return amount
+    return amount // _MI * _MI

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from krm.analysis.scheduling.amounts_text import amount_text
+from krm.analysis.scheduling.amounts_text import amount_text, written_down
 from krm.analysis.scheduling.board import Board
 from krm.analysis.scheduling.neighbourhood import APART, NEAR, SPREAD, Spreading
 from krm.analysis.scheduling.parsed import PODS, Pod
@@ -22,7 +22,6 @@ from krm.analysis.scheduling.taints import OF_CONDITIONS, untolerated, written
 MOST_STEPS = 6  # a change of more steps is no small one
 MOST_ALIKE = 3  # nodes that refuse for the same that a change is worked out for, those with the most room first
 MOST_NODES = 60  # in all
-_BYTES, _MI = ("memory", "ephemeral-storage"), 1 << 20
 
 
 class Step(NamedTuple):
@@ -146,7 +145,7 @@ def _lower(at: Place) -> Optional[Tried]:
             continue
         if free <= 0:
             return None
-        free = _round(resource, free)
+        free = written_down(resource, free)
         requests[resource] = free
         what = (
             f"lower its request of {resource} from {amount_text(resource, asked)} to {amount_text(resource, free)}"
@@ -158,11 +157,6 @@ def _lower(at: Place) -> Optional[Tried]:
         board = board.with_node(place._replace(allocatable={**place.allocatable, PODS: count + 1}))
         steps.append(Step("max-pods", f"let {node} take {count + 1} pods instead of {most}, or move one away", 4))
     return Tried(board, pod._replace(requests=requests), tuple(steps)) if steps else None
-
-
-def _round(resource: str, free: int) -> int:
-    """Down to whole MiB, as people write it."""
-    return free if resource not in _BYTES or free < _MI else free // _MI * _MI
 
 
 def _tolerate(at: Place) -> Optional[Tried]:

@@ -15,7 +15,7 @@ from krm.analysis.answer import Answer, Column
 from krm.analysis.finding import HIGH, INFO, MEDIUM, WARNING, About, Evidence, Finding
 from krm.analysis.inputs import Inputs, Needs
 from krm.analysis.owners import BETWEEN, Owners
-from krm.analysis.scheduling.amounts_text import amount_text
+from krm.analysis.scheduling.amounts_text import amount_text, written_down
 from krm.analysis.scheduling.board import Board, read_board
 from krm.analysis.scheduling.predicates import Cycle
 from krm.analysis.scheduling.shapes import Room, Shape, given, room, typical
@@ -188,7 +188,9 @@ def _shape_room(shape: Shape, place: int, rooms: Dict[str, List[Room]]) -> Shape
     each = {node: row[place] for node, row in rooms.items()}
     best = max(each, key=lambda node: (each[node].scale, node), default="")
     scale = each[best].scale if best else 0.0
-    size = {name: int((amount or 0) * scale) for name, amount in sorted(shape.pod.requests.items())}
+    size = {
+        name: written_down(name, int((amount or 0) * scale)) for name, amount in sorted(shape.pod.requests.items())
+    }
     largest = ",".join(f"{name}={amount_text(name, amount)}" for name, amount in size.items())
     return ShapeRoom(
         shape.name,

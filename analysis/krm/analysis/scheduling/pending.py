@@ -131,10 +131,10 @@ def answer(inputs: Inputs, asked: Asked) -> PendingPods:
 
 
 def _that_matter(pods: Sequence[Pod], read: Read) -> Tuple[str, ...]:
-    """Of the kinds that make an answer better: storage is none of a pod without claims."""
+    """Of the kinds that make an answer better: storage is none of a pod without claims, and without pods none is."""
     if any(claims_of(pod, read.board.world) for pod in pods):
         return (*MORE_KINDS, BUDGETS, EVENTS)
-    return (NAMESPACES, BUDGETS, EVENTS)
+    return (NAMESPACES, BUDGETS, EVENTS) if pods else ()
 
 
 def _row(pod: Pod, judged: Judgement, said: Optional[Said], read: Read, now: float, all_nodes: bool) -> Pending:

@@ -6,7 +6,7 @@ from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from krm.analysis.inputs import NOTHING, Body, Inputs, Kills, Needs, Newest, Reading, State
 from krm.client.client import Client
-from krm.client.errors import BadObject, KrmError
+from krm.client.errors import BadObject, KrmError, UnknownKind
 from krm.client.snapshot import Snapshot
 from krm.client.usage import WORDS, Used
 from krm.model.measures import CONTAINER, NODE, POD, Subject
@@ -14,6 +14,7 @@ from krm.model.trust import ABSENT, FORBIDDEN, LIVE, RESET, TRUNCATED, Trust
 from krm.monitor.past import history_of
 
 _WORDS = {level: word for word, level in WORDS.items()}
+NOT_KEPT = "not kept here: krm up --kinds adds it"
 _MAX_DAMAGED = 5  # objects a kind that are named one by one
 # A kind of more_kinds that is in such a state is one that is not there, also where an old copy of it is held.
 _LOST = frozenset((ABSENT, FORBIDDEN, TRUNCATED))
@@ -57,7 +58,8 @@ def _state(client: Client, needs: Needs) -> Tuple[State, Optional[float]]:
         except KrmError as error:
             if needed:
                 raise
-            lacks[kind] = str(error)
+            # The kinds that are kept, which the error lists, help nobody here.
+            lacks[kind] = NOT_KEPT if isinstance(error, UnknownKind) else str(error)
             continue
         read_at = snapshot.read_at if read_at is None else max(read_at, snapshot.read_at)
         if snapshot.trust.state in _LOST and not needed:

@@ -9,6 +9,7 @@ nothing. (Shares of one device, which the paper treats beside, are nothing that 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import ClassVar, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from krm.analysis.answer import Answer, Column
@@ -187,10 +188,9 @@ def _sum(resource: str, rows: Sequence[Fragments]) -> Fragments:
 def _shape_room(shape: Shape, place: int, rooms: Dict[str, List[Room]]) -> ShapeRoom:
     each = {node: row[place] for node, row in rooms.items()}
     best = max(each, key=lambda node: (each[node].scale, node), default="")
-    scale = each[best].scale if best else 0.0
-    size = {
-        name: written_down(name, int((amount or 0) * scale)) for name, amount in sorted(shape.pod.requests.items())
-    }
+    scale = each[best].scale if best else Fraction(0)
+    asked = sorted(shape.pod.requests.items())
+    size = {name: written_down(name, int((amount or 0) * scale)) for name, amount in asked}
     largest = ",".join(f"{name}={amount_text(name, amount)}" for name, amount in size.items())
     return ShapeRoom(
         shape.name,
@@ -201,7 +201,7 @@ def _shape_room(shape: Shape, place: int, rooms: Dict[str, List[Room]]) -> Shape
         sum(one.fits > 0 for one in each.values()),
         largest if scale else "",
         best if scale else "",
-        scale,
+        float(scale),
     )
 
 

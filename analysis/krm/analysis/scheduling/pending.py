@@ -131,7 +131,7 @@ def answer(inputs: Inputs, asked: Asked) -> PendingPods:
 
 
 def _that_matter(pods: Sequence[Pod], read: Read) -> Tuple[str, ...]:
-    """Of the kinds that make an answer better: storage is none of a pod without claims, and without pods none is."""
+    """Of the kinds that make an answer better: without claims those of storage do not, without pods none does."""
     if any(claims_of(pod, read.board.world) for pod in pods):
         return (*MORE_KINDS, BUDGETS, EVENTS)
     return (NAMESPACES, BUDGETS, EVENTS) if pods else ()

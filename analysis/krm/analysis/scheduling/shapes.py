@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from krm.analysis.owners import Owner, Owners
@@ -100,7 +101,7 @@ class Room(NamedTuple):
 
     kept_away: bool  # by a cordon, a taint, or labels: whatever is free
     fits: int  # pods of it
-    scale: float  # the largest multiple of the shape that fits; 0 where it is kept away
+    scale: Fraction  # the largest multiple of the shape that fits; 0 where it is kept away
 
 
 def room(cycle: Cycle, node: Node) -> Optional[Room]:
@@ -112,10 +113,10 @@ def room(cycle: Cycle, node: Node) -> Optional[Room]:
     if most is None or any(amount is None for amount in free.values()):
         return None
     if cycle.keeps_away(node):
-        return Room(True, 0, 0.0)
+        return Room(True, 0, Fraction(0))
     slots = most - len(board.pods_on(node.name))
     if slots <= 0:
-        return Room(False, 0, 0.0)
+        return Room(False, 0, Fraction(0))
     whole = min((free[name] or 0) // amount for name, amount in requests.items())
-    scale = min((free[name] or 0) / amount for name, amount in requests.items())
-    return Room(False, max(0, min(whole, slots)), max(0.0, scale))
+    scale = min(Fraction(free[name] or 0, amount) for name, amount in requests.items())
+    return Room(False, max(0, min(whole, slots)), max(Fraction(0), scale))

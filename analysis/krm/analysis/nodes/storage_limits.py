@@ -1,8 +1,8 @@
 """Pods above their own limit of ephemeral storage: a kubelet evicts them whatever the node has left. Pure.
 
 The limit is the sum of its containers', where one of them has any; what counts are writable layers, logs and
-emptyDirs together. A container above its own limit, and an emptyDir above its sizeLimit, are evicted alike: krm does
-not measure these apart. Static and critical pods stay.
+emptyDirs together. A container above its own limit, and an emptyDir above its sizeLimit, are evicted alike: krm
+does not measure these apart. Static and critical pods stay.
 """
 
 from __future__ import annotations

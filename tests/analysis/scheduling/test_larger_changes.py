@@ -111,3 +111,17 @@ def test_a_claim_of_a_class_that_is_not_known_is_taken_to_wait_for_its_pod() -> 
     assert row.state == "fits"
     finding = answer(inputs(state([node("n1")], [waits], persistentvolumeclaims=[claim])), Asked()).findings[0]
     assert "judged without volumes, storage classes, CSINodes" in finding.doubts[0]
+
+
+def test_storage_that_a_driver_would_have_to_make_is_a_doubt() -> None:
+    waits = pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c1"}}])
+    claim = {"metadata": {"name": "c1", "namespace": "default"}, "spec": {"storageClassName": "x"}}
+    kind = {
+        "metadata": {"name": "x"},
+        "provisioner": "csi.example.com",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    more = {"persistentvolumeclaims": [claim], "storageclasses": [kind], "persistentvolumes": [], "csinodes": []}
+    (finding,) = answer(inputs(state([node("n1")], [waits], namespaces=[], **more)), Asked()).findings
+    assert (finding.sureness, len(finding.doubts)) == ("medium", 1)
+    assert "has storage left was not judged" in finding.doubts[0]

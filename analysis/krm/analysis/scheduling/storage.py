@@ -271,7 +271,15 @@ def _doubts(pod: Pod, world: World) -> List[str]:
     ]
     if unknown:
         told.append(f"pod {pod}: its volumes were judged without {', '.join(unknown)}, which are not known")
+    if any(_is_provisioned(claim, world) for claim in claims_of(pod, world)):
+        told.append(f"pod {pod}: whether the driver of its claims has storage left was not judged")
     return told
+
+
+def _is_provisioned(claim: Claim, world: World) -> bool:
+    """Whether a driver would have to make its volume."""
+    kind = mapping((world.classes or {}).get(_class_of(claim.body)))
+    return claim.body is not None and not _volume(claim) and text(kind.get("provisioner")) not in ("", _NONE)
 
 
 def _volume(claim: Claim) -> str:

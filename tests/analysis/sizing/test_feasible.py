@@ -118,6 +118,13 @@ def test_a_node_holds_each_step_of_the_rollout(memory: str, holds: bool) -> None
             grown(nodes=[node(memory=memory)]), Asked("shop")).findings)  # fmt: skip
 
 
+def test_smaller_pods_take_the_places_of_the_old_ones() -> None:
+    """Two of 1 GiB run: the surge needs 210 MiB beside them, the other takes the place of one that ends."""
+    assert row_of(sized(nodes=[node(memory="2258Mi")])).proven == ("2 pods fit on n1, 1 beside the old ones",)
+    row = row_of(sized(nodes=[node(memory="2257Mi")]))
+    assert row.obstacles == ("no node holds pod 1 of the rollout: 1 Insufficient memory",)
+
+
 def test_another_node_may_hold_it() -> None:
     row = row_of(grown(nodes=[node(memory="128Mi"), node(name="n2")]))
     assert row.proven == ("2 pods fit on n2, 1 beside the old ones",)

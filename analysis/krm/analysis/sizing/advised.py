@@ -203,12 +203,12 @@ def _row(subject: Subject, draft: _Draft, proof: Optional[Proof], strategy: str,
     tested: Optional[Backtest] = None
     if not draft.waits_for:
         proof = proof or Proof(None, (), (), ("neither a pod nor a template is there to try it with",))
-        known = [_with_limits(one, draft.now, strategy) for one in pods]
+        seen = [_with_limits(one, draft.now, strategy) for one in pods]
 
         def before(until: float) -> Optional[float]:
-            return memory_before(strategy, target, known, until, len(subject.used))
+            return memory_before(strategy, target, seen, until, len(subject.used))
 
-        tested = backtest(known, draft.now, draft.advised, before)
+        tested = backtest([_with_limits(one, draft.now, KRM) for one in pods], draft.now, draft.advised, before)
     return Recommendation(
         namespace, owner.kind, owner.name, draft.name, subject.workloads.is_sidecar(subject.key, draft.name),
         len(subject.workloads.running.get(subject.key, ())),

@@ -215,8 +215,12 @@ def _placed(board: Board, news: Sequence[Body], old: Sequence[Body], surge: int)
         doubts = (f"of the rollout the first {_MOST_REPLACED} pods were placed",)
     nodes = _order(board, olds)
     placed: List[str] = []
-    for number, body in enumerate(news[:_MOST_REPLACED]):
-        pod = pod_of(body)
+    pods = list(map(pod_of, news[:_MOST_REPLACED]))
+    replacing = len(olds) == len(pods) and _take_their_places(pods, olds, surge)
+    for number, pod in enumerate(pods):
+        if replacing and number >= max(surge, 1):
+            placed.append(olds[number - surge].node)  # which has just ended there, and asked for no less
+            continue
         pod = pod._replace(node="", name=f"{pod.name}-new")
         if 0 <= number - surge < len(olds):
             board = _without(board, olds[number - surge])
@@ -230,6 +234,20 @@ def _placed(board: Board, news: Sequence[Body], old: Sequence[Body], surge: int)
     names = sorted(set(placed))
     told = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
     return _Place(f"{len(placed)} pods fit on {told}, {surge} beside the old ones", False, doubts)
+
+
+def _take_their_places(news: Sequence[Pod], olds: Sequence[Pod], surge: int) -> bool:
+    """They ask for no more of anything, and nothing but resources says where they may be beside others."""
+    new = news[0]
+    if new.near or new.apart or new.spread or new.ports or (surge and new.wish.named() is not None):
+        return False
+    if any(one.troubles for one in (*news, *olds)) or any(one.requests != new.requests for one in news):
+        return False
+    for old in olds:
+        asked = ((amount, old.requests.get(name, 0)) for name, amount in new.requests.items())
+        if not all(amount is not None and held is not None and amount <= held for amount, held in asked):
+            return False
+    return True
 
 
 def _order(board: Board, olds: Sequence[Pod]) -> List[str]:

@@ -159,6 +159,10 @@ def _serve(krm: Product, plane: ControlPlane, folder: Path) -> None:
     where = ("--redis", krm.redis.url, "--cluster", krm.cluster)
     port, pair = redis_servers.free_port(), Authority(folder, "server").server("server")
     krm.up(*kubeconfig, "--kinds", KINDS, "--verify-every", "10s", "--no-collector")
+    token = folder / "token"
+    token.write_text("not a secret, in a test\n")
+    token.chmod(0o600)
+    krm.environment["KRM_HISTORY_TOKEN_FILE"] = str(token)  # of the collector, and of whoever reads
     krm.start("collector", "-m", "krm.collector", *where, *kubeconfig, "--sources", "app", "--scrape-loopback",
               "--whole-every", "5s", "--every", "4s", "--history", str(folder / "history"))  # fmt: skip
     krm.start("server", "-m", "krm.server", *where, "--port", str(port), "--auth", "kubernetes", *kubeconfig,
@@ -250,4 +254,14 @@ def test_a_real_controller_scales_on_krms_metric_and_krm_tells_why(world: World)
     table = krm.krm("hpa", "explain", "web", "-n", "shop").stdout
     assert "last scaling" in table
     assert "New size: 5; reason: pods metric requests_per_second above target" in table
+
+    # Line 1: the figure that it scales on, once the history covers the window.
+    def figure() -> Dict[str, Any]:
+        arguments = ("hpa", "metrics", "web", "-n", "shop", "--aggregation", "avg", "--window", "60s", "-o", "json")
+        found = json.loads(krm.krm(*arguments).stdout or "{}")
+        is_ten = found.get("value") == pytest.approx(10.0, rel=0.05)
+        return found if is_ten and found["total"] == pytest.approx(RATE, rel=0.05) else {}
+
+    told = krm.wait("the figure is 10 of a pod and 50 of all", figure, 90)
+    assert (told["metric"], told["unit"], len(told["rows"])) == ("requests_per_second", "count/s", 5)
     assert world.krm.children["server"].poll() is None

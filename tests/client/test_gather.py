@@ -14,11 +14,13 @@ from krm.analysis.worth import Worth, worth_of
 from krm.client import errors
 from krm.client.client import Client, connect
 from krm.client.measurements import Measurements
-from krm.model.measures import Sample, Subject
+from krm.model.measures import Covers, Sample, Subject
 from krm.monitor.gather import gather
 from krm.monitor.past import history_of
 from krm.store.history.asked import HOUR, STEP
 from krm.store.history.local import LocalHistory
+from krm.store.latest import CollectorState, Measured, Pod, pack_pod
+from krm.store.latest_writer import LatestWriter, Turn
 
 CPU = "cpu/usage_rate"
 KEY = (CPU, "container")
@@ -123,6 +125,40 @@ def test_what_was_never_measured_is_absent_not_empty(kept: KeptCluster) -> None:
     assert (found.state, found.history_since, found.measured_at) == ("absent", None, None)
     assert any("no collector" in reason for reason in found.reasons)
     assert any(reason.startswith("cpu/usage_rate of each container: no history") for reason in found.reasons)
+
+
+def test_what_is_used_now_is_of_one_turn_and_of_the_levels_asked_for(kept: KeptCluster) -> None:
+    def one(**values: float) -> Any:
+        return (
+            Measured("kubelet/resource", 100.0, 15.0, {name.replace("__", "/"): at for name, at in values.items()}),
+        )
+
+    writer = LatestWriter(kept.database, kept.name)
+    assert writer.take()
+    state = CollectorState("", "", 3600.0, (), {}, (), Covers(1, 2, "nodes"))
+    pods = {
+        space: {
+            "x": pack_pod(Pod("x", "u", "n1", (), {"c": one(cpu__usage_rate=7.0), "d": one(cpu__usage_rate=1.0)}))
+        }
+        for space in ("a", "b")
+    }
+    writer.write(Turn(pods, {"a": (), "b": ()}, {"n1": one(cpu__usage_rate=9.0)}, state))
+    with connect(kept.url, kept.name) as client:
+        needs = Needs((), newest=("container", "node", "pod"), namespace="a")
+        found = gather(client, needs).newest
+        wide = gather(client, needs._replace(namespace=None)).newest
+        worth_found = worth(client, needs)
+    rows = {
+        level: [(tuple(row.subject), row.values[CPU]) for row in rows] for level, rows in found.readings.items()
+    }
+    assert rows == {
+        "container": [(("a", "x", "", "c", "n1", ""), 7.0), (("a", "x", "", "d", "n1", ""), 1.0)],
+        "pod": [(("a", "x", "", "", "n1", ""), 8.0)],
+        "node": [(("", "", "", "", "n1", ""), 9.0)],
+    }
+    assert len(wide.readings["container"]) == 4
+    assert (found.state, found.nodes) == ("live", Covers(1, 2, "nodes"))
+    assert (worth_found.measured_at, worth_found.reasons) == (100.0, ("only 1 of 2 nodes are measured",))
 
 
 def test_a_server_that_is_gone_is_an_error(kept: KeptCluster) -> None:

@@ -21,6 +21,7 @@ from krm.store.history.asked import TooMuch as OverMuch
 from krm.store.history.collected import Collected
 from krm.store.history.remote import RemoteHistory
 from krm.store.history.wire import BadQuery
+from krm.store.latest import Latest
 from krm.store.latest_kubelets import KubeletsReader
 from krm.store.latest_reader import LatestReader
 from krm.store.latest_seen_reader import SeenReader
@@ -63,6 +64,10 @@ class Backend(Protocol):
         """Of now. Raises KrmError."""
         ...
 
+    def usages(self, levels: Sequence[str], namespace: Optional[str]) -> List[Usage]:
+        """The same of each level. Raises KrmError."""
+        ...
+
     def processes(self, asked: Asked) -> Processes:
         """Of now. Raises KrmError."""
         ...
@@ -102,9 +107,15 @@ class FromRedis:
         self._history: Optional[RemoteHistory] = None
 
     def usage(self, level: str, namespace: Optional[str], name: str) -> Usage:
+        return usage_of(self._latest(namespace, level == NODE), level, name)
+
+    def usages(self, levels: Sequence[str], namespace: Optional[str]) -> List[Usage]:
+        latest = self._latest(namespace, set(levels) == {NODE})
+        return [usage_of(latest, level) for level in levels]
+
+    def _latest(self, namespace: Optional[str], nodes_alone: bool) -> Latest:
         with told():
-            latest = self._reader.read(() if level == NODE else None if namespace is None else (namespace,))
-        return usage_of(latest, level, name)
+            return self._reader.read(() if nodes_alone else None if namespace is None else (namespace,))
 
     def processes(self, asked: Asked) -> Processes:
         with told():
@@ -163,6 +174,10 @@ class Measurements:
         if name:
             query = _of(query, name)
         return replace(found, rows=tuple(self._spanned(found.rows, query)))
+
+    def usages(self, levels: Sequence[str], namespace: Optional[str] = None) -> List[Usage]:
+        """Of now; from Redis all of one turn of the collector. levels: of krm.model.measures. Raises KrmError."""
+        return self._backend.usages(levels, namespace)
 
     def processes(self, asked: Asked) -> Processes:
         """Raises KrmError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Callable, Dict, Mapping, Optional, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, TypeVar
 
 from krm.client.errors import BadRequest, Damaged
 from krm.client.remote import Door, Remote
@@ -14,7 +14,7 @@ from krm.client.usage import WORDS, Usage, Used
 from krm.model import times
 from krm.model.kills import Kill, Moment
 from krm.model.kubelets import NodeKubelet
-from krm.model.measures import Covers, Silence, Subject
+from krm.model.measures import NODE, Covers, Silence, Subject
 from krm.store.history.asked import Extent, Query, Ranged, Series, Total, Totalled
 
 T = TypeVar("T")
@@ -37,6 +37,9 @@ class FromServer:
     def usage(self, level: str, namespace: Optional[str], name: str) -> Usage:
         query = {"namespace": namespace or None, "name": name or None, "stale_ok": "true"}
         return _read(lambda: _usage(self._door.json(f"usage/{_WORD[level]}", **query)))
+
+    def usages(self, levels: Sequence[str], namespace: Optional[str]) -> List[Usage]:
+        return [self.usage(level, None if level == NODE else namespace, "") for level in levels]
 
     def processes(self, asked: Asked) -> Processes:
         found = self._door.json("processes", **_wanted(asked), host="true" if asked.host else None)

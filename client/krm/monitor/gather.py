@@ -8,12 +8,11 @@ from krm.analysis.inputs import NOTHING, Body, Inputs, Kills, Needs, Newest, Rea
 from krm.client.client import Client
 from krm.client.errors import BadObject, KrmError, UnknownKind
 from krm.client.snapshot import Snapshot
-from krm.client.usage import WORDS, Used
+from krm.client.usage import Used
 from krm.model.measures import CONTAINER, NODE, POD, Subject
 from krm.model.trust import ABSENT, FORBIDDEN, LIVE, RESET, TRUNCATED, Trust
 from krm.monitor.past import history_of
 
-_WORDS = {level: word for word, level in WORDS.items()}
 NOT_KEPT = "not kept here: krm up --kinds adds it"
 _MAX_DAMAGED = 5  # objects a kind that are named one by one
 # A kind of more_kinds that is in such a state is one that is not there, also where an old copy of it is held.
@@ -98,17 +97,19 @@ def _newest(client: Client, needs: Needs) -> Newest:
         return NOTHING
     readings: Dict[str, Sequence[Reading]] = {}
     state, reasons, nodes = LIVE, [], None
-    for level in needs.newest:
+    # Apart: who may read pods may not always read what nodes use.
+    for levels in ([level for level in needs.newest if level != NODE], [NODE] if NODE in needs.newest else []):
         try:
-            found = client.usage(_WORDS[level], None if level == NODE else needs.namespace)
-        except KrmError as error:  # Refused: who may read pods may not always read what nodes use
+            usages = client.measurements.usages(levels, needs.namespace) if levels else []
+        except KrmError as error:
             state = NOTHING.state
-            reasons.append(f"what each {level} uses now: {error}")
+            reasons.append(f"what each {' and each '.join(levels)} uses now: {error}")
             continue
-        readings[level] = [_reading(row) for row in found.rows]
-        state = found.state if state == LIVE else state
-        nodes = found.nodes
-        reasons += [reason for reason in found.reasons if reason not in reasons]
+        for level, found in zip(levels, usages):
+            readings[level] = [_reading(row) for row in found.rows]
+            state = found.state if state == LIVE else state
+            nodes = found.nodes
+            reasons += [reason for reason in found.reasons if reason not in reasons]
     return Newest(readings, state, tuple(reasons), nodes)
 
 

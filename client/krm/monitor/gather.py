@@ -13,7 +13,7 @@ from krm.model.measures import CONTAINER, NODE, POD, Subject
 from krm.model.trust import ABSENT, FORBIDDEN, LIVE, RESET, TRUNCATED, Trust
 from krm.monitor.past import history_of
 
-NOT_KEPT = "not kept here: krm up --kinds adds it"
+NOT_KEPT = "not kept here: name it among the --kinds of krm up"
 _MAX_DAMAGED = 5  # objects a kind that are named one by one
 # A kind of more_kinds that is in such a state is one that is not there, also where an old copy of it is held.
 _LOST = frozenset((ABSENT, FORBIDDEN, TRUNCATED))

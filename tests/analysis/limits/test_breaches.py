@@ -160,7 +160,8 @@ def test_a_limit_of_the_pod_as_a_whole_and_sidecars() -> None:
     assert (row.share, row.points) == (1.0, (15, 20, "points"))
     assert row.longest == 150.0  # a gap ends a run
     # One of the two is not measured: the other alone is not the pod.
-    assert ask(inputs([pod], {(MEMORY, "container"): memory([199] * 20)}, newest[:1])).rows == ()
+    alone = [now_of("web-0", "app", memory=199 * MIB)]
+    assert ask(inputs([pod], {(MEMORY, "container"): memory([199] * 20)}, alone)).rows == ()
 
 
 def test_ephemeral_storage_and_pids_where_they_are_known() -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Seconds. A date that is nearer than this is a warning, a later one is news.
 SOON = 3 * 86400.0
+# Times the time that is left. Where its interval goes beyond that the date is told with little sureness.
+WIDE = 5.0
 # Share of hard. Where not even this was used for 99 % of the time, the quota is more than is needed.
 UNUSED_BELOW = 0.5
 # Seconds of history below which nothing is called unused: nights are not days.
@@ -99,6 +101,8 @@ def _exhaustion(row: ResourceUse, inputs: Inputs) -> Optional[Finding]:
         return None
     spans = [age(at - inputs.now) for at in (row.full_at, row.full_earliest, row.full_latest)]
     sureness, doubts = _trended(row, inputs)
+    if row.full_latest - inputs.now > WIDE * (row.full_at - inputs.now):
+        sureness, doubts = LOW, (*doubts, "it does not grow steadily: the date may be far off")
     trended = Evidence("growth a day", row.per_day, unit_of(row.resource), "history", None, _span(row), row.covers)
     return Finding(
         "quota-exhaustion", WARNING if row.full_at - inputs.now <= SOON else INFO, _about(row),

@@ -16,6 +16,7 @@ from krm.analysis.quota.hysteresis import above_since
 from krm.analysis.quota.overcommit import bounded, cluster_sums, quantity
 from krm.analysis.quota.rows import Quotas, QuotaScope, ResourceUse, measured, number, text_of
 from krm.analysis.quota.scopes import Scope, counted, scopes_of, selects
+from krm.analysis.quota.staircase import used_up
 from krm.analysis.stats import known, nearest_rank
 from krm.analysis.worth import worth_of
 from krm.model.measures import NAMESPACE, Covers, Subject
@@ -110,7 +111,7 @@ def _row(quota: Body, resource: str, selected: QuotaScope, past: _Past, asked: A
     if points and hard is not None:
         p99 = measured(nearest_rank(known(value for _, value in points), 0.99), resource, hard.form)
         unused = subtract(hard, p99)
-    per_day, full = _trend(points, hard, share, resource, past.end)
+    per_day, full = _trend(points, hard, used, resource, past.end)
     return ResourceUse(
         namespace, name, resource, text_of(hard), text_of(used),
         None if hard is None or used is None else text_of(subtract(hard, used)),
@@ -141,7 +142,7 @@ def _above(
 
 
 def _trend(
-    points: Points, hard: Optional[Quantity], share: Optional[float], resource: str, now: float
+    points: Points, hard: Optional[Quantity], used: Optional[Quantity], resource: str, now: float
 ) -> Tuple[Optional[float], Optional[trend.Crossing]]:
     if hard is None or not points:
         return None, None
@@ -149,7 +150,7 @@ def _trend(
     if len(points) >= 8 and min(values) == max(values):
         return 0.0, None  # nearly always
     slope = trend.slope(times, values)
-    full = None if share is None or share >= 1 else trend.crossing(times, values, number(hard, resource), now)
+    full = None if used is None else used_up(points, number(hard, resource), number(used, resource), now)
     return None if slope is None else slope.per_second * DETAIL, full
 
 

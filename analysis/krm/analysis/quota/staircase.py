@@ -1,10 +1,10 @@
 """When a quota is used up. Pure.
 
-What is used of a quota moves in steps, a pod at a time, and does not come back to a line: it is a walk. The interval
-of a line through it holds the truth in 7 of 10 cases, or in none where steps are regular. So the walk's own drift
-and spread are taken, of the medians of equal parts of the window (what lasts a moment, as the surge of a rollout, is
-not in them); and the date is uncertain by a step besides. What does not move in steps is left to krm.analysis.trend.
-How often it holds the truth: tests/analysis/quota/test_staircase.py.
+What is used of a quota moves in steps, a pod at a time, and does not come back to a line: it is a walk. A line's
+interval holds the truth in 7 of 10 such cases, or in none where steps are regular. So the walk's own drift and
+spread are taken, of the medians of equal parts of the window (what lasts a moment, as the surge of a rollout, is
+not in them); and the date is uncertain by a step besides. What does not move in steps krm.analysis.trend dates.
+How often the interval holds the truth: tests/analysis/quota/test_staircase.py.
 """
 
 from __future__ import annotations

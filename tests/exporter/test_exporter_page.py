@@ -6,14 +6,16 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import pytest
+from krm.client.errors import BadRequest
 from krm.monitor.exporter import objects
 from krm.monitor.exporter.families import Family, Samples
 from krm.monitor.exporter.page import KRM, OWN, ROWS, Page
-from krm.monitor.exporter.serving import Collector, registry_of
+from krm.monitor.exporter.serving import Collector, checked, registry_of
 from prometheus_client import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_open
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -290,3 +292,20 @@ def test_rules_ask_for_nothing_that_nobody_tells() -> None:
     for path in (ROOT / "charts/rules").glob("*s.yaml"):
         asked = set(re.findall(r"\b(?:kube|krm)_[a-z_]+", path.read_text()))
         assert asked <= names, path
+
+
+def test_without_prometheus_client_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("prometheus_client", "prometheus_client.core"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for act in (lambda: Collector().show(Page((), "")), lambda: registry_of(Collector())):
+        with pytest.raises(BadRequest, match="pip install prometheus-client"):
+            act()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "127.0.0.9"])
+def test_this_machine_alone_unless_it_is_said(address: str) -> None:
+    assert checked(address, False) == address
+    for other in ("0.0.0.0", "::", "10.0.0.7", "::ffff:10.0.0.7"):
+        with pytest.raises(BadRequest, match="--open"):
+            checked(other, False)
+        assert checked(other, True) == other

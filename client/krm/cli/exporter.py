@@ -15,7 +15,7 @@ from krm.client.errors import BadRequest
 from krm.monitor.exporter.page import turn
 from krm.monitor.exporter.serving import Collector, Serving, checked
 
-ADDRESS, PORT, EVERY, MOST = "127.0.0.1", 10261, "15s", 50_000
+ADDRESS, PORT, EVERY, MOST = "127.0.0.1", 10261, "30s", 50_000
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,4 +77,4 @@ def _span(text: str) -> float:
         seconds: float = duration(text)
         return seconds
     except (argparse.ArgumentTypeError, ValueError):
-        raise BadRequest(f"KRM_EXPORTER_EVERY={text!r}: write 15s, 1m ...") from None
+        raise BadRequest(f"KRM_EXPORTER_EVERY={text!r}: write 30s, 1m ...") from None

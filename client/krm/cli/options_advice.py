@@ -130,7 +130,7 @@ def exporter(parser: Parser, commands: Any, name: str) -> None:
         "--every",
         metavar="SPAN",
         type=duration,
-        help="between two turns that ask krm (default: $KRM_EXPORTER_EVERY, else 15s)",
+        help="between two turns that ask krm (default: $KRM_EXPORTER_EVERY, else 30s)",
     )
     command.add_argument(
         "--most-series",

@@ -7,7 +7,7 @@ import ipaddress
 from typing import Any, Iterator, Tuple
 
 from krm.client.errors import BadRequest
-from krm.monitor.exporter.families import COUNTER, Family
+from krm.monitor.exporter.families import COUNTER
 from krm.monitor.exporter.page import Page
 
 MISSING = "the exporter needs prometheus-client: pip install prometheus-client"
@@ -17,26 +17,25 @@ class Collector:
     """What prometheus-client collects: the families of the last turn."""
 
     def __init__(self) -> None:
-        self._families: Tuple[Family, ...] = ()
+        self._families: Tuple[Any, ...] = ()  # prometheus-client's
 
     def show(self, page: Page) -> None:
-        """From now on."""
-        self._families = page.families
+        """From now on. Raises BadRequest where prometheus-client is not installed."""
+        try:
+            from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+        except ImportError:
+            raise BadRequest(MISSING) from None
+        made = []
+        for row, samples, _ in page.families:
+            type_: Any = CounterMetricFamily if row.kind == COUNTER else GaugeMetricFamily
+            made.append(type_(row.name, row.about, labels=row.labels))
+            for labels, value in samples.items():
+                made[-1].add_metric(labels, value)
+        self._families = tuple(made)
 
     def collect(self) -> Iterator[Any]:
-        """prometheus-client's families."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
-        for one in self._families:
-            row = one.row
-            made: Any
-            if row.kind == COUNTER:
-                made = CounterMetricFamily(row.name, row.about, labels=row.labels)
-            else:
-                made = GaugeMetricFamily(row.name, row.about, labels=row.labels)
-            for labels, value in one.samples.items():
-                made.add_metric(labels, value)
-            yield made
+        """Of the last turn: a scrape makes none of them."""
+        return iter(self._families)
 
 
 def registry_of(collector: Collector) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, List, Optional, Sequence
 import pytest
 from krm.analysis.finding import CRITICAL, HIGH, INFO, LOW, MEDIUM, WARNING
 from krm.analysis.inputs import Inputs, Track
-from krm.analysis.limits import breaches
+from krm.analysis.limits import breaches, words
 from krm.analysis.limits.breaches import Asked, Breaches
 from paper_inputs import (
     CPU,
@@ -250,3 +250,11 @@ def test_a_threshold_above_all_leaves_out_what_is_at_its_limit() -> None:
     assert ask(given_memory([199] * 20), threshold=2.0).rows == ()
     (row,) = ask(given_memory([199] * 20), threshold=1.5).rows
     assert row.against == "request"
+
+
+def test_amounts_as_people_read_them() -> None:
+    amounts = {250.4: "250m", 2.5: "2.5m", -0.04: "0m", -500.4: "-500m", 0.0: "0m"}
+    assert {value: words.amount("cpu", value) for value in amounts} == amounts
+    sizes = {0.0: "0", 1536.0: "1.5Ki", 194.5 * MIB: "194.5Mi", -2048 * MIB: "-2Gi"}
+    assert {value: words.amount("memory", value) for value in sizes} == sizes
+    assert [words.share(value) for value in (0.973, 0.0931, 0.0, None)] == ["97%", "9.3%", "0%", "-"]

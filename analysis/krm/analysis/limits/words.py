@@ -16,7 +16,7 @@ def amount(resource: str, value: Optional[float]) -> str:
     if value is None:
         return UNKNOWN
     if resource == CPU:
-        return f"{value:.0f}m" if value >= 10 or value == int(value) else f"{value:.1f}m"
+        return f"{value:.0f}m" if abs(value) >= 10 else f"{_short(value)}m"
     if resource == "pids":
         return f"{value:.0f}"
     units = ["", "Ki", "Mi", "Gi"]
@@ -41,4 +41,4 @@ def moment(at: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.1f}".rstrip("0").rstrip(".")
+    return f"{round(value, 1) + 0.0:.1f}".rstrip("0").rstrip(".")  # + 0.0: there is no -0

@@ -142,6 +142,12 @@ def over_time() -> List[Scenario]:
             Turns(even, 1, None, None, None, {"metrics": [resource(30)]}),
         ),
         of(
+            "up, then down is held by its own window",
+            spec(resource(50), behavior={"scaleUp": rules(0), "scaleDown": rules(1800)}),
+            Turns(hot),
+            Turns(cold, 3),
+        ),
+        of(
             "down with the memory of both",
             spec(
                 resource(50),

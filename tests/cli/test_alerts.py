@@ -215,5 +215,6 @@ def test_credentials_go_in_a_header_and_never_in_the_clear(manager: Alertmanager
 
 
 def test_every_question_is_a_method_of_the_facade() -> None:
+    assert len({question.method for question in QUESTIONS}) == len(QUESTIONS)
     for question in QUESTIONS:
         assert callable(getattr(K8sResourceMonitor, question.method))

@@ -20,7 +20,6 @@ class Question(NamedTuple):
 
 QUESTIONS: Tuple[Question, ...] = (
     Question("detect_limit_breaches"),
-    Question("find_noisy_neighbours"),
     Question("get_oom_events"),
     Question("get_quota_usage", thresholds=True),
     Question("find_noisy_neighbours"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
@@ -154,3 +155,25 @@ def test_each_resolve_follows_a_fire_of_its_own() -> None:
             assert last.get(name) != change.state
             assert name in last or change.state == FIRING
             last[name] = change.state
+
+
+def test_a_silent_worker_1_is_not_the_silent_worker_2() -> None:
+    """Digits of a name are no count: another node that is silent is one that was not before."""
+    before = told(finding(), reasons=("node worker-2: no data: timed out after 7 s",))
+    other = told(reasons=("node worker-1: no data: timed out after 8 s",))
+    same = told(reasons=("node worker-2: no data: timed out after 9 s",))
+    assert run(before, other, other, other) == [FIRES, [], [], []]
+    assert run(before, same, same) == [FIRES, [], RESOLVES]
+
+
+@pytest.mark.parametrize("whole", ["limit-breach/pod/shop/web-0/app/memory", "limit-breach/pod/shop/web-0"])
+def test_what_could_not_be_judged_does_not_resolve(whole: str) -> None:
+    clear = told()
+    assert clear.answer is not None
+    worth = replace(clear.answer.worth, unjudged=frozenset({whole}))
+    unknown = clear._replace(answer=replace(clear.answer, worth=worth))
+    assert run(HERE, unknown, unknown, unknown) == [FIRES, [], [], []]
+    assert run(HERE, unknown, CLEAR, CLEAR) == [FIRES, [], [], RESOLVES]
+    longer = replace(clear.answer.worth, unjudged=frozenset({"limit-breach/pod/shop/web"}))
+    another = clear._replace(answer=replace(clear.answer, worth=longer))
+    assert run(HERE, another, another) == [FIRES, [], RESOLVES]

@@ -14,8 +14,9 @@ from krm.analysis.worth import Worth, worth_of
 from krm.client import errors
 from krm.client.client import Client, connect
 from krm.client.measurements import Measurements
+from krm.client.usage import used
 from krm.model.measures import Covers, Sample, Subject
-from krm.monitor.gather import gather
+from krm.monitor.gather import _reading, gather
 from krm.monitor.past import history_of
 from krm.store.history.asked import HOUR, STEP
 from krm.store.history.local import LocalHistory
@@ -284,3 +285,10 @@ def test_points_of_nodes_that_are_named(history: LocalHistory) -> None:
     assert history_of(reader(history), needs, NOW, []).tracks(*KEY) == []
     many = history_of(reader(history), needs, NOW, [f"n{number}" for number in range(30)])
     assert any("of 20 of 30 nodes" in sentence for sentence in many.lacks)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_no_number_is_not_known(value: float) -> None:
+    """JSON and msgpack let it through; a sum, or a whole number of it, stops an answer."""
+    row = used("node", [Measured("kubelet", 1.0, 10.0, {"cpu/usage_rate": 5.0, "memory/usage": value})], node="n1")
+    assert _reading(row).values == {"cpu/usage_rate": 5.0}

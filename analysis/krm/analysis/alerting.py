@@ -1,8 +1,9 @@
 """Which findings fire and which resolve, turn by turn: a pure state machine over the answers of all questions.
 
 A finding fires when a live answer has it, and resolves once CLEAR_TURNS live answers in a row have it no more. An
-answer that is not live, could not be had, or lacks something that it did not lack while the alert was told, neither
-fires nor resolves: what is not known stays as it was, and is marked so.
+answer that is not live, could not be had, lacks something that it did not lack while the alert was told, or says
+that it could not judge just this (Worth.unjudged), neither fires nor resolves: what is not known stays as it was,
+and is marked so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ CLEAR_TURNS = 2
 MOST_FIRING = 1000
 FIRING, RESOLVED = "firing", "resolved"
 
-_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+)?")
+# Moments, counts and ages; not the digits of a name: worker-1 that is silent is not worker-2.
+_NUMBERS = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]+Z?|(?<![\w.-])(?:\d+(?:\.\d+)?(?:ms|[smhd])?)+")
 
 
 class Told(NamedTuple):
@@ -118,9 +120,15 @@ def _found(told: Told, least: str) -> Dict[str, Finding]:
 
 def _absent(held: Alert, told: Optional[Told]) -> Alert:
     """Of an alert that no live answer has this turn."""
-    if told is None or not told.live or not _lacks(told) <= held.lacks:
+    if told is None or not told.live or not _lacks(told) <= held.lacks or _unjudged(held.finding.id, told):
         return held._replace(unknown=True)
     return held._replace(absent=held.absent + 1, unknown=False)
+
+
+def _unjudged(name: str, told: Told) -> bool:
+    """Whether the answer says so of this finding's id, or of a whole that it is a part of."""
+    names = told.answer.worth.unjudged if told.answer else frozenset()
+    return name in names or any(name[: match.start()] in names for match in re.finditer("/", name))
 
 
 def _lacks(told: Told) -> FrozenSet[str]:

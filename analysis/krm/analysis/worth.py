@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterable, List, Optional, Tuple
+from typing import FrozenSet, Iterable, List, Optional, Tuple
 
 from krm.analysis.inputs import Inputs, Needs
 from krm.model.trust import LIVE, STATES
@@ -20,6 +20,9 @@ class Worth:
     measured_at: Optional[float]  # the newest measurement in it; None = there is none in it
     history_since: Optional[float]  # since when there is history; None = there is none, or none was asked for
     now: float
+    # Ids of findings (or what they begin with, up to a /) that nobody can tell of now, for what they rest on is not
+    # measured: they are not there, and that does not mean that they are over.
+    unjudged: FrozenSet[str] = frozenset()
 
 
 def worth_of(inputs: Inputs, needs: Needs) -> Worth:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from krm.analysis.inputs import NOTHING, Body, Inputs, Kills, Needs, Newest, Reading, State
@@ -116,7 +117,9 @@ def _newest(client: Client, needs: Needs) -> Newest:
 def _reading(row: Used) -> Reading:
     pod = row.name if row.level in (POD, CONTAINER) else ""
     subject = Subject(row.namespace, pod, "", row.container, row.node)
-    return Reading(subject, row.values, row.at, row.window, row.source, row.covers)
+    # A number that is none is not known: JSON lets NaN and Infinity through.
+    values = {metric: value for metric, value in row.values.items() if isfinite(value)}
+    return Reading(subject, values, row.at, row.window, row.source, row.covers)
 
 
 def _kills(client: Client, needs: Needs) -> Kills:

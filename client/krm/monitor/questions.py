@@ -22,7 +22,6 @@ QUESTIONS: Tuple[Question, ...] = (
     Question("detect_limit_breaches"),
     Question("get_oom_events"),
     Question("get_quota_usage", thresholds=True),
-    Question("find_noisy_neighbours"),
     Question("explain_pending"),
     Question("explain_hpa"),
     Question("predict_scaling"),

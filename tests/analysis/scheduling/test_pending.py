@@ -142,6 +142,13 @@ def test_one_pod_is_told_node_by_node() -> None:
     ]
 
 
+@pytest.mark.parametrize("spec", [[], 7, "", None])
+def test_a_spec_that_is_none_stops_nothing(spec: Any) -> None:
+    broken = {**pod("broken"), "spec": spec}
+    rows = answer(inputs(state(three(), [broken, pod("waits", requests={"cpu": "64"})])), Asked()).rows
+    assert "waits" in [row.pod for row in rows]
+
+
 def test_what_is_malformed_stops_nothing_and_is_told() -> None:
     spoilt = pod("spoilt", requests={"cpu": "a lot"})
     odd: Any = {"metadata": {"name": 7, "namespace": []}, "spec": {"containers": "none", "affinity": [1]}}

@@ -6,7 +6,7 @@ Beside the rows: resizes that are not done (resizes.py), and whom nothing limits
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, List, NamedTuple, Optional, Sequence, Tuple
+from typing import ClassVar, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from krm.analysis.answer import Answer, Column
 from krm.analysis.finding import INFO, SEVERITIES, Finding
@@ -14,11 +14,11 @@ from krm.analysis.inputs import Inputs, Needs
 from krm.analysis.limits import missing, resizes, words
 from krm.analysis.limits.breach import Breach, breach_of, told_once
 from krm.analysis.limits.checks import THEN, THROTTLED, USED, Check, Now, checks
-from krm.analysis.limits.judged import Setting, finding_of, pressed_nodes
+from krm.analysis.limits.judged import Setting, finding_of, id_of, pressed_nodes
 from krm.analysis.limits.pods import Holder, holders
 from krm.analysis.limits.points import Points
 from krm.analysis.owners import BETWEEN
-from krm.analysis.worth import Worth, worth_of
+from krm.analysis.worth import worth_of
 from krm.model.amounts import CPU, MEMORY
 from krm.model.measures import CONTAINER, POD
 
@@ -82,10 +82,13 @@ def answer(inputs: Inputs, asked: Asked) -> Breaches:
     now = Now(inputs)
     found: List[Tuple[Breach, Check]] = []
     unmeasured = looked_at = 0
+    unjudged: Set[str] = set()
     for holder in held:
         of_pod: List[Tuple[Breach, Check]] = []
         for check in checks(holder, points, now):
             looked_at += 1
+            if check.now is None:
+                unjudged.add(id_of(check))
             breach = breach_of(check, points, asked.threshold)
             if breach is not None:
                 of_pod.append((breach, check))
@@ -101,7 +104,7 @@ def answer(inputs: Inputs, asked: Asked) -> Breaches:
     worth = worth_of(inputs, needs(asked))
     reasons = _lacking(held, unmeasured, looked_at)
     return Breaches(
-        _with(worth, reasons),
+        replace(worth, reasons=(*worth.reasons, *reasons), unjudged=frozenset(unjudged)),
         (*(finding for finding, _ in judged), *more),
         tuple(breach for _, breach in judged),
     )
@@ -136,7 +139,3 @@ def _lacking(held: Sequence[Holder], unmeasured: int, looked_at: int) -> List[st
             f"{unmeasured} of {looked_at} limits and requests cannot be judged: nothing is measured there"
         )
     return reasons
-
-
-def _with(worth: Worth, reasons: Sequence[str]) -> Worth:
-    return replace(worth, reasons=(*worth.reasons, *reasons))

@@ -30,6 +30,13 @@ _WOULD_STORAGE = {
 }
 
 
+def id_of(check: Check) -> str:
+    """Of the finding that there is, or would be, of it: as Finding.id."""
+    holder = check.holder
+    rule = LIMIT_BREACH if check.against == LIMIT else REQUEST_EXCEEDED
+    return "/".join((rule, "pod", holder.namespace, holder.name, check.container, check.resource))
+
+
 class Setting(NamedTuple):
     """What judges all breaches of one answer."""
 

@@ -96,6 +96,15 @@ def findings_of(evictions: Sequence[Eviction], now: float) -> Tuple[Finding, ...
     return tuple(_finding(one, now) for one in sorted(near, key=lambda one: (one.at or 0.0, one.node, one.signal)))
 
 
+def id_of(one: Eviction) -> str:
+    """Of the finding that there is, or would be, of it: as Finding.id."""
+    return "/".join(("node-eviction", "node", "", one.node, "", _part(one)))
+
+
+def _part(one: Eviction) -> str:
+    return one.signal if not one.grace else f"{one.signal} soft"
+
+
 def _finding(one: Eviction, now: float) -> Finding:
     left = (one.at or now) - now
     have, limit = amount(one.available, one.unit), amount(one.threshold, one.unit)
@@ -122,7 +131,7 @@ def _finding(one: Eviction, now: float) -> Finding:
     return Finding(
         "node-eviction",
         CRITICAL if one.state == MET or left <= SOON else WARNING if left <= LATER else INFO,
-        About("node", name=one.node, part=one.signal if not one.grace else f"{one.signal} soft"),
+        About("node", name=one.node, part=_part(one)),
         sentence,
         tuple(evidence),
         one.sureness,

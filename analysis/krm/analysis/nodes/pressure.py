@@ -14,17 +14,19 @@ the number is at least what it says. A node that is not ready has none: it takes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Dict, List, NamedTuple, Optional, Tuple
+from dataclasses import dataclass, replace
+from typing import ClassVar, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
 
 from krm.analysis.answer import Answer, Column
-from krm.analysis.inputs import Inputs, Needs
+from krm.analysis.inputs import Inputs, Needs, Reading
+from krm.analysis.nodes.evictions import id_of
 from krm.analysis.nodes.hints import AVOID, Free, Hint, Imbalance, free_blocks, hint_of, imbalance_of
 from krm.analysis.nodes.node_findings import findings_of
 from krm.analysis.nodes.predicting import MET, NEARING, Eviction, evictions_of
+from krm.analysis.nodes.predicting import UNKNOWN as NOT_KNOWN
 from krm.analysis.nodes.signals import POINTS
 from krm.analysis.nodes.standing import PRESSURES, READY, Condition, Resource, Standing, pod_readings, standings
-from krm.analysis.nodes.storage_limits import storage_findings
+from krm.analysis.nodes.storage_limits import storage_findings, unmeasured
 from krm.analysis.nodes.texts import UNKNOWN, amount, percent, span
 from krm.analysis.worth import worth_of
 from krm.model.amounts import CPU, MEMORY, STORAGE
@@ -162,7 +164,19 @@ def answer(inputs: Inputs, asked: Asked) -> NodePressure:
     findings = findings_of(nodes, [row.evictions for row in rows], imbalance, inputs)
     if asked.predict:
         findings += tuple(storage_findings(nodes, inputs, readings))
-    return NodePressure(worth_of(inputs, needs(asked)), findings, tuple(rows), blocks, imbalance, measured)
+    worth = worth_of(inputs, needs(asked))
+    if asked.predict:
+        worth = replace(worth, unjudged=_unjudged(nodes, rows, readings))
+    return NodePressure(worth, findings, tuple(rows), blocks, imbalance, measured)
+
+
+def _unjudged(
+    nodes: List[Standing], rows: List[NodeRow], readings: Mapping[Tuple[str, str], Reading]
+) -> FrozenSet[str]:
+    """Nodes and thresholds of which nobody knows how near they are, and pods whose storage is not measured."""
+    found = [f"node-eviction/node//{node.name}" for node in nodes if node.measured_at is None]
+    found += [id_of(one) for row in rows for one in row.evictions if one.state == NOT_KNOWN]
+    return frozenset((*found, *unmeasured(nodes, readings)))
 
 
 def _row(node: Standing, evictions: Tuple[Eviction, ...], hints: bool, now: float) -> NodeRow:

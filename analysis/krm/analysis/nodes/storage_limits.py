@@ -20,6 +20,7 @@ from krm.model.reading import mapping, text
 from krm.model.trust import LIVE
 
 NEAR = 0.9  # share of the limit
+RULE = "pod-storage-limit"
 USED = "ephemeral_storage/usage"
 
 
@@ -29,6 +30,16 @@ def storage_findings(
     """`readings`: of all pods. A pod that is not measured has none."""
     stale = any(one.state != LIVE for one in inputs.state.trust.values())
     return [finding for node in nodes for finding in _of_node(node, readings, stale)]
+
+
+def unmeasured(nodes: Iterable[Standing], readings: Mapping[Tuple[str, str], Reading]) -> Iterator[str]:
+    """What the ids begin with that findings of such pods would have."""
+    for pod in (one for node in nodes for one in node.pods):
+        metadata = mapping(pod.get("metadata"))
+        namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
+        reading = readings.get((namespace, name))
+        if reading is None or USED not in reading.values:
+            yield f"{RULE}/pod/{namespace}/{name}"
 
 
 def _of_node(node: Standing, readings: Mapping[Tuple[str, str], Reading], stale: bool) -> Iterator[Finding]:
@@ -46,7 +57,7 @@ def _of_node(node: Standing, readings: Mapping[Tuple[str, str], Reading], stale:
         if node.state != READY:
             doubts.append(f"its node {node.name} is {node.state}")
         yield Finding(
-            "pod-storage-limit",
+            RULE,
             CRITICAL if over else WARNING,
             About("pod", namespace, name, part=STORAGE),
             f"pod {namespace}/{name} uses {size(used)} of ephemeral storage, {percent(used / limit)} of its limit"

@@ -12,6 +12,7 @@ from krm.analysis.scheduling.neighbourhood import Neighbours, Spreading
 from krm.analysis.scheduling.parsed import EVERYWHERE, PODS, Node, Pod, Port
 from krm.analysis.scheduling.storage import ONE_POD, TOO_MANY, ZONE, Volumes
 from krm.analysis.scheduling.taints import CORDONED, tolerates, untolerated, written
+from krm.model.reading import mapping
 
 UNSCHEDULABLE = "node(s) were unschedulable"
 NODE_NAME = "node(s) didn't match the requested node name"
@@ -46,7 +47,7 @@ class Cycle:
     @property
     def doubts(self) -> Tuple[str, ...]:
         """What could not be judged, a sentence each."""
-        claims = self.pod.body.get("spec", {}).get("resourceClaims")
+        claims = mapping(self.pod.body.get("spec")).get("resourceClaims")
         devices = (f"pod {self.pod}: devices (resourceClaims) were not judged",) if claims else ()
         return (*self._volumes.doubts, *devices)
 

@@ -63,7 +63,7 @@ def test_cpu_of_krms_own_kubelets_is_reckoned_as_the_controller_does() -> None:
     assert (row.current, row.desired, row.sources) == (4, 8, {"cpu": "krm's own measurements"})
     assert [step.what for step in row.steps] == ["current", "metric", "result"]
     assert "usage is 90 % of the request, the target is 50 %: ratio 1.8" in row.steps[1].why
-    assert row.steps[-1].why.startswith("scaled from 4 to 8: cpu resource utilization")
+    assert row.steps[-1].why.startswith("is to scale from 4 to 8: cpu resource utilization")
 
 
 def test_a_custom_series_of_krm() -> None:

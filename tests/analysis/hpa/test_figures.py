@@ -11,6 +11,7 @@ from krm.analysis.hpa.figures import AGGREGATIONS, Asked, Figure, answer, needs
 from krm.analysis.inputs import Track
 from krm.collector.sources import app
 from krm.collector.sources.scraped import Point, read_page
+from krm.model import times
 from krm.model.measures import Subject
 from paper_inputs import NOW, STEP, a_pod, container, inputs
 
@@ -156,6 +157,22 @@ def test_a_pod_that_tells_nothing_makes_no_sum() -> None:
     assert (figure.value, figure.total, str(figure.pods)) == (None, None, "1 of 2 pods")
     assert figure.why == "1 of 2 pods: a part of them is no sum"
     assert answer(made, asked("cpu", "avg")).value == 0.01
+
+
+def test_the_table_shows_the_figure_itself_above_its_pods() -> None:
+    lines = str(of([flat(100.0, "web-0"), flat(300.0, "web-1")], "cpu", "max")).splitlines()
+    assert [line.split()[1:] for line in lines[1:3]] == [
+        ["(max", "of", "a", "pod)", "0.3", "cores", "40", "of", "40", "points"],
+        ["(all", "together)", "0.4", "cores", "2", "of", "2", "pods"],
+    ]
+    assert "it does not cover the window yet" in str(of([flat(1.0)], "cpu", "avg", since=NOW - 100))
+
+
+def test_there_are_never_more_points_than_there_can_be() -> None:
+    """A pod that was started a moment ago: its first points are there before they are due."""
+    young = pods("web-0", status={"phase": "Running", "startTime": times.write(NOW - 25)})
+    made = inputs(young, {k: [v] for k, v in flat(10.0, count=2).items()}, deployments__apps=[deployment()])
+    assert str(answer(made, asked("cpu", "avg")).rows[0].covers) == "2 of 2 points"
 
 
 def test_points_of_others_and_of_before_are_not_looked_at() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from krm.analysis.limits import waste
+from krm.analysis.limits import waste, words
 from krm.analysis.limits.efficiency import Efficiency, efficiency, used_now, used_over
 from krm.analysis.limits.pods import holders
 from krm.analysis.owners import Owner, Owners
@@ -153,3 +153,14 @@ def test_whose_a_pod_is() -> None:
     assert whose("Job", "night-1", "batch/v1") == Owner("cronjob.batch", "night")
     assert whose("Node", "n1", "v1") == Owner("pod", "p")
     assert owners.of(a_pod("p")) == Owner("pod", "p")
+
+
+@pytest.mark.parametrize(
+    ("resource", "value", "written"),
+    [
+        ("cpu", -0.000004, "0m"), ("cpu", 0.04, "0m"), ("cpu", 2.25, "2.2m"), ("cpu", 2.0, "2m"),
+        ("cpu", -480.6, "-481m"), ("cpu", 499.999996, "500m"), ("memory", -0.01, "0"), ("memory", None, "-"),
+    ],
+)  # fmt: skip
+def test_an_amount_in_a_table_has_no_minus_zero(resource: str, value: Any, written: str) -> None:
+    assert words.amount(resource, value) == written

@@ -117,6 +117,9 @@ def test_no_advice_on_too_little(points: int, waits: str) -> None:
         assert row.advised == row.now
         assert answer.findings == ()
         assert row.sureness == LOW
+        assert f"none: {waits}" in str(answer)  # what is set must not look like advice
+    else:
+        assert "cpu, memory" in str(answer)
 
 
 def test_nothing_measured_is_not_zero() -> None:

@@ -10,7 +10,7 @@ the weight of its requests; max is the largest 99th percentile of 15 s, and a su
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from krm.analysis.answer import Answer, Column
@@ -83,6 +83,14 @@ class Figure(Answer):
     why: str  # "" = the value is known; else: history since T, and the like
     rows: Tuple[PodFigure, ...]
 
+    def cells(self, wide: bool = False) -> List[List[str]]:
+        """The figure itself stands above its pods: what a pod has, then all of them together."""
+        found = super().cells(wide)
+        one = [self.namespace, f"({self.aggregation} of a pod)", shown(self.value), self.unit, str(self.points)]
+        every = [self.namespace, "(all together)", shown(self.total), self.unit, str(self.pods)]
+        own = [every] if self.aggregation == SUM else [one, every]  # a sum is of all
+        return [found[0], *own, *found[1:]] if found else []
+
 
 def shown(value: Optional[float]) -> str:
     """As a table has it; `-` for what is not known."""
@@ -141,8 +149,9 @@ def _which(found: Sequence[Body], asked: Asked) -> str:
 
 def _nothing(worth: Worth, asked: Asked, source: Named, why: str) -> Figure:
     return Figure(
-        worth, (), asked.namespace or "", asked.deployment, source.name, source.source, asked.aggregation,
-        asked.window, source.unit, None, None, Covers(0, 0, "pods"), Covers(0, 0, "points"), LOW, why, (),
+        _lacking(worth, why), (), asked.namespace or "", asked.deployment, source.name, source.source,
+        asked.aggregation, asked.window, source.unit, None, None, Covers(0, 0, "pods"), Covers(0, 0, "points"),
+        LOW, why, (),
     )  # fmt: skip
 
 
@@ -156,7 +165,8 @@ def _figure(
         track = _track(history.tracks(source.source, POD), namespace, pod)
         weights = _track(history.tracks(_RATE, POD), namespace, pod) if source.source.startswith(_TIME) else None
         series = _Points(track, weights, source.scale, history.begin, history.end)
-        covers = Covers(len(series.values), _expected(pod, history.begin, history.end), "points")
+        there = len(series.values)  # may be more than are expected: the newest ones can be there already
+        covers = Covers(there, max(there, _expected(pod, history.begin, history.end)), "points")
         value = None if too_young else _aggregate(asked.aggregation, series.values, series.weights, source)
         rows.append(PodFigure(namespace, named_of(pod), value, source.unit, covers))
         each.append(series)
@@ -167,11 +177,19 @@ def _figure(
     weights_ = [weight for one in each for weight in one.weights]
     value = _aggregate(asked.aggregation, values, weights_, source) if asked.aggregation != SUM else total
     why = too_young or ("" if values else f"no pod told of {source.source} in this time")
+    lacks = why or ("" if value is not None else f"{told}: a part of them is no sum")
     return Figure(
-        worth, (), namespace, asked.deployment, source.name, source.source, asked.aggregation, asked.window,
-        source.unit, None if why else value, None if why else total, told, points, _sureness(points, told, why),
-        why or ("" if value is not None else f"{told}: a part of them is no sum"), tuple(rows),
+        _lacking(worth, lacks), (), namespace, asked.deployment, source.name, source.source, asked.aggregation,
+        asked.window, source.unit, None if why else value, None if why else total, told, points,
+        _sureness(points, told, why), lacks, tuple(rows),
     )  # fmt: skip
+
+
+def _lacking(worth: Worth, why: str) -> Worth:
+    """With the reason why there is no value, where nothing says so yet."""
+    if not why or any(why in one for one in worth.reasons):
+        return worth
+    return replace(worth, reasons=(*worth.reasons, why))
 
 
 def _too_young(inputs: Inputs) -> str:

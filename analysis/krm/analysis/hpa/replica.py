@@ -184,7 +184,7 @@ class _Turn:
         message = f"the HPA controller was able to update the target scale to {desired}"
         self.conditions[ABLE] = Condition(True, "SucceededRescale", message)
         self.memory = remembered(self.spec, self.memory, self.current, desired, now)
-        self.step("result", desired, f"scaled from {self.current} to {desired}: {reason}")
+        self.step("result", desired, f"is to scale from {self.current} to {desired}: {reason}")
         return self._decision(desired, reason, "", proposals)
 
     def _decision(self, desired: int, reason: str, error: str, proposals: Tuple[Proposal, ...]) -> Decision:

@@ -18,7 +18,7 @@ from krm.analysis.sizing import advised
 from krm.analysis.sizing.feasible import Room
 from krm.analysis.sizing.findings import findings_of
 from krm.analysis.sizing.past import CPU, MEMORY, WEEK, Place, Used, used
-from krm.analysis.sizing.rows import Recommendation, amount, feasible_word, saved
+from krm.analysis.sizing.rows import Recommendation, advice_word, amount, feasible_word, saved
 from krm.analysis.sizing.strategies import STRATEGIES
 from krm.analysis.sizing.workloads import HPAS, KINDS, Key, Workloads
 from krm.analysis.worth import Worth, worth_of
@@ -59,10 +59,11 @@ class Recommendations(Answer):
         Column("SAVES/DAY", saved),
         Column("KILLS", lambda row: f"{row.backtest.kills_now} -> {row.backtest.kills}" if row.backtest else "-"),
         Column("FITS", feasible_word),
-        Column("SURE", lambda row: row.sureness),
+        Column("SURE", lambda row: "-" if row.waits_for else row.sureness),
+        Column("ADVICE", advice_word),
         Column("PODS", lambda row: str(row.pods), True),
         Column("HELD OUT", lambda row: _held_out(row), True),
-        Column("WHY", lambda row: row.waits_for or f"cpu: {row.cpu_why}; memory: {row.memory_why}", True),
+        Column("WHY", lambda row: "-" if row.waits_for else f"cpu: {row.cpu_why}; memory: {row.memory_why}", True),
     )
     NOTHING: ClassVar[str] = "there is no workload here, and none of the last day"
 

@@ -70,3 +70,11 @@ def feasible_word(row: Recommendation) -> str:
     if row.backtest is None:
         return "-"
     return {True: "yes", False: "no", None: "?"}[row.feasible]
+
+
+def advice_word(row: Recommendation) -> str:
+    """Of what there is advice; `none: 3.0 h more of history ...` says what is missing until there is."""
+    if row.waits_for:
+        return f"none: {row.waits_for}"
+    found = (name for name, told in (("cpu", row.cpu_advised), ("memory", row.memory_advised)) if told)
+    return ", ".join(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import math
+import socket
 import ssl
 from contextlib import contextmanager
 from typing import Iterator, List, Optional, Tuple
@@ -140,3 +141,22 @@ def test_a_peer_that_says_nothing_holds_up_no_other(served: Tuple[Kept, endpoint
     address = urlsplit(server.address)
     with socket.create_connection((address.hostname or "", address.port or 0)):
         assert remote(server).totals(QUERY).totals
+
+
+def test_a_collector_that_stands_still_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer asks for ten series: ten times five seconds is long. One that was begun anew is asked."""
+    monkeypatch.setattr("krm.store.history.remote.CONNECT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as still:
+        place = [f"https://127.0.0.1:{still.getsockname()[1]}", "digest"]
+        asks = RemoteHistory(lambda: (place[0], place[1]), TOKEN, keeps=True)
+        for _ in range(20):
+            with pytest.raises(NoHistory, match="cannot be reached"):
+                asks.range(QUERY)
+        still.settimeout(0.2)
+        still.accept()[0].close()
+        with pytest.raises(OSError, match="timed out"):
+            still.accept()
+        place[1] = "another"
+        with pytest.raises(NoHistory, match="cannot be reached"):
+            asks.range(QUERY)
+        still.accept()[0].close()

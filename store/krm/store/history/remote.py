@@ -20,6 +20,7 @@ from krm.store.history.asked import NoHistory, Query, Ranged, TooMuch, Totalled
 
 TIMEOUT = 30.0  # seconds for a whole answer: 24 h of a large namespace take one
 CONNECT = 5.0  # seconds
+AGAIN = 30.0  # seconds for which a collector that let a question wait in vain is not asked: one answer asks ten
 COPY = 900.0  # seconds for a backup: 2 GB over 20 Mbit/s
 IDLE = 20.0  # seconds for which a connection is kept unused: the collector ends it after 30
 _SENTENCE = 500  # bytes of a refusal that are read
@@ -42,6 +43,8 @@ class RemoteHistory:
         self._place, self._token, self._keeps = place, token, keeps
         self._kept: Optional[http.client.HTTPSConnection] = None
         self._used = 0.0  # monotonic seconds: when an answer came over it
+        # Where nobody answered in time, until when it is not asked again, and what is said meanwhile.
+        self._silent: Tuple[Optional[Tuple[str, str]], float, str] = (None, 0.0, "")
 
     def close(self) -> None:
         """Ends the connection that is kept."""
@@ -65,11 +68,27 @@ class RemoteHistory:
             except _Gone:
                 pass  # the collector was started anew, perhaps with another certificate: a new connection tells
         self.close()
-        deadline = time.monotonic() + TIMEOUT
+        began = time.monotonic()
+        place, until, told = self._silent
+        if began < until and self._place() == place:
+            raise NoHistory(told)
+        deadline = began + TIMEOUT
         try:
-            return self._asked(self.connect(deadline), path, query, deadline)
+            connection = self.connect(deadline)
+        except NoHistory as error:
+            self._waited(began, str(error))
+            raise
+        try:
+            return self._asked(connection, path, query, deadline)
         except _Gone as error:
-            raise NoHistory(f"no history: the collector did not answer ({error})") from None
+            told = f"no history: the collector did not answer ({error})"
+            self._waited(began, told)
+            raise NoHistory(told) from None
+
+    def _waited(self, began: float, told: str) -> None:
+        """Nobody answered; `began`: monotonic seconds. Whoever refuses at once may be asked again at once."""
+        if self._keeps and time.monotonic() - began >= CONNECT:
+            self._silent = (self._place(), time.monotonic() + AGAIN, told)
 
     def _asked(self, connection: http.client.HTTPSConnection, path: str, query: Query, deadline: float) -> bytes:
         connection.response_class = within(deadline)  # type: ignore[assignment]

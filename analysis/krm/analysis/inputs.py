@@ -112,6 +112,10 @@ class History:
         """Of every subject; [] where there is none, and `lacks` may say why."""
         return self._tracks.get((metric, level), ())
 
+    def is_read(self, points: Iterable[Which]) -> bool:
+        """Whether any of these could be read, be it that nothing was there."""
+        return any(which in self._tracks for which in points)
+
     def track(self, metric: str, level: str, subject: Subject) -> Optional[Track]:
         """Of this subject, whatever its node."""
         which = (metric, level)

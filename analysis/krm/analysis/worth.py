@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import FrozenSet, Iterable, List, Optional, Tuple
 
 from krm.analysis.inputs import Inputs, Needs
-from krm.model.trust import LIVE, STATES
+from krm.model.trust import ABSENT, LIVE, STATES
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,16 @@ class Worth:
     unjudged: FrozenSet[str] = frozenset()
 
 
-def worth_of(inputs: Inputs, needs: Needs) -> Worth:
-    """Of an answer that was made of all that is needed."""
+def worth_of(inputs: Inputs, needs: Needs, by_history: bool = False) -> Worth:
+    """Of an answer that was made of all that is needed. by_history: it is nothing where no points could be read."""
     trusts = [trust for kind, trust in inputs.state.trust.items() if kind in needs.kinds + needs.more_kinds]
     states = [(f"{kind}: ", trust.state, trust.reasons) for kind, trust in inputs.state.trust.items()]
     if needs.newest:
         states.append(("", inputs.newest.state, inputs.newest.reasons))
     if needs.kills:
         states.append(("", inputs.kills.state, inputs.kills.reasons))
+    if by_history and needs.points and inputs.history.lacks and not inputs.history.is_read(needs.points):
+        states.append(("", ABSENT, ()))
     reasons: List[str] = []
     for what, _, told in states:
         reasons += [what + reason for reason in told if what + reason not in reasons]

@@ -129,7 +129,7 @@ def needs(asked: Asked) -> Needs:
 
 def answer(inputs: Inputs, asked: Asked) -> Figure:
     """Pure."""
-    worth, source = worth_of(inputs, needs(asked)), source_of(asked.metric_type, asked.aggregation)
+    worth, source = worth_of(inputs, needs(asked), by_history=True), source_of(asked.metric_type, asked.aggregation)
     found = [body for body in inputs.state.objects(DEPLOYMENTS) if named_of(body) == asked.deployment]
     found = [body for body in found if asked.namespace in (None, namespace_of(body))]
     if len(found) != 1:

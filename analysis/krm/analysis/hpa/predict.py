@@ -110,7 +110,7 @@ def answer(inputs: Inputs, asked: Asked) -> Predictions:
     ordered = sorted(hpas, key=lambda one: (namespace_of(one), named_of(one)))
     rows = tuple(_predicted(inputs, body, asked.horizon) for body in ordered)
     findings = tuple(finding for row in rows for finding in _findings(row, inputs.now))
-    return Predictions(worth_of(inputs, needs(asked)), findings, rows)
+    return Predictions(worth_of(inputs, needs(asked), by_history=True), findings, rows)
 
 
 def _predicted(inputs: Inputs, body: Body, horizon: float) -> Prediction:

@@ -134,7 +134,7 @@ class RemoteHistory:
         if place is None or not place[0]:
             raise NoHistory("no history: no collector runs that keeps one")
         if not self._token:
-            raise NoHistory("no history: its token is not known here; give --history-token-file")
+            raise NoHistory("no history: its token is not known here; KRM_HISTORY_TOKEN_FILE names its file")
         address = urlsplit(place[0])
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False

@@ -9,6 +9,7 @@ from krm.analysis.inputs import Body
 from krm.analysis.limits import words
 from krm.analysis.limits.breach import ABOVE, APPROACHING, AT, Breach
 from krm.analysis.limits.checks import LIMIT, REQUEST, UNITS, Check
+from krm.analysis.limits.points import GRACE, STEP
 from krm.model.amounts import CPU, MEMORY
 from krm.model.reading import mapping, rows, text
 from krm.model.trust import LIVE
@@ -78,6 +79,12 @@ def _severity(one: Breach, setting: Setting) -> str:
     return WARNING if one.state == APPROACHING else CRITICAL
 
 
+def _looked_at(one: Breach, window: float) -> float:
+    """Seconds: the window, or as much of it as the container has been there."""
+    due = window if one.points is None else one.points.of * STEP
+    return window if due + 2 * GRACE >= window else due
+
+
 def _sentence(one: Breach, setting: Setting) -> str:
     who = f"{one.namespace}/{one.pod}" + (f" container {one.container}" if one.container else " as a whole")
     state = {APPROACHING: "near", AT: "at", ABOVE: "above"}[one.state]
@@ -89,7 +96,7 @@ def _sentence(one: Breach, setting: Setting) -> str:
         if one.resource == CPU and one.against == LIMIT:
             least += " or throttled"
         said.append(
-            f"{least} for {words.share(one.share)} of {words.span(setting.window)}, "
+            f"{least} for {words.share(one.share)} of {words.span(_looked_at(one, setting.window))}, "
             f"{words.span(one.longest)} at a time"
         )
     if one.now is not None:

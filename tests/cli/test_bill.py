@@ -114,7 +114,7 @@ def test_a_month_by_hand(bill: Any) -> None:
     }  # fmt: skip
     assert (told["total"], told["hours"]) == ("50.00", MEASURED)
     gap = told["lines"][-1]["note"]
-    assert gap == f"{(HOURS - MEASURED) * 3600} s of the month were not measured"
+    assert gap == f"{(HOURS - MEASURED) * 3600} s were not measured"
 
 
 def test_the_table_and_csv(bill: Any) -> None:

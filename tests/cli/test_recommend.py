@@ -145,6 +145,14 @@ def test_nothing_found_and_nothing_there(kept: KeptCluster, krm: Krm) -> None:
     assert "cannot be reached" in gone.stderr
 
 
+def test_advice_on_a_past_that_nobody_can_tell_is_none(kept: KeptCluster, krm: Krm) -> None:
+    """Workloads are known, and no collector is there to say what they use."""
+    kept.kind("pods", {"shop/web-0": {"spec": {"containers": [APP]}, "status": {"phase": "Running"}}})
+    done = krm("recommend", "-A")
+    assert (done.returncode, done.stdout) == (3, ""), done
+    assert "no collector" in done.stderr
+
+
 def test_what_is_not_live_is_3_and_no_patch(sized: KeptCluster, krm: Krm) -> None:
     sized.kind("pods", {"shop/web-0": {"spec": {"containers": [APP]}}}).head(watch_error="Forbidden")
     for more in ([], ["-o", "patch"], ["-o", "kustomize"]):

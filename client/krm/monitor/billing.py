@@ -72,8 +72,9 @@ def make(client: Client, month: str, zone: str, prices: bytes, options: Options)
     if wanted.begin >= now:
         raise BadRequest(f"month={month!r} has not begun")
     labels, worth = _labels(client, options, now)
-    hours = read_hours(client, wanted, now)
-    return Made(derive(client.cluster, wanted, hours, priced, labels, options, worth), prices, labels)
+    hours, until = read_hours(client, wanted, now), int(now // HOUR * HOUR)
+    bill = derive(client.cluster, wanted, hours, priced, labels, options, worth, until)
+    return Made(bill, prices, labels)
 
 
 def close(client: Client, made: Made, bills: Bills, reason: str = "") -> Tuple[Closed, bool]:

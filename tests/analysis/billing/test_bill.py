@@ -12,7 +12,7 @@ import pytest
 from billed import BANK, CORE, GIBS, LABELS, LIVE, NODE, OCTOBER, SHOP, bill, hour, pod, prices
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from krm.analysis.billing.bill import GAP, STORAGE, USE, Bill, Options, document, opened
+from krm.analysis.billing.bill import GAP, STORAGE, USE, Bill, Options, derive, document, opened
 from krm.analysis.billing.hours import WHOSE, Amounts, ClaimHour, Hour, NodeHour, PodHour
 from krm.analysis.billing.ledger import APART, MAX, REQUEST, SHARED, USAGE
 from krm.analysis.billing.prices import BadPrices, read_prices
@@ -103,13 +103,23 @@ def test_what_is_lacking_is_a_line_without_a_cost() -> None:
     gaps = [row for row in bill([short], told=told).rows if row.kind == GAP]
     assert all(row.cost is None and row.core_seconds is None for row in gaps)
     assert [row.name for row in gaps] == ["history", "gpu_mb_hour gpu", "node", "pods"]
-    assert gaps[0].note == f"{OCTOBER.end - OCTOBER.begin - 600} s of the month were not measured"
+    assert gaps[0].note == f"{OCTOBER.end - OCTOBER.begin - 600} s were not measured"
 
 
 def test_a_month_without_any_history_is_no_bill_of_nothing() -> None:
     found = bill([])
     assert (found.total, found.hours) == (Decimal("0.00"), 0)
     assert [row.kind for row in found.rows] == [GAP]
+
+
+def test_of_a_month_that_goes_on_only_what_has_been_can_be_missing() -> None:
+    hours = [hour(number, [NODE], []) for number in range(3)]
+    now = OCTOBER.begin + 5 * 3600
+    found = derive("prod", OCTOBER, hours, prices(), LABELS, Options(), LIVE, now)
+    assert [row.note for row in found.rows if row.kind == GAP] == ["7200 s were not measured"]
+    assert found.notes == ("the month goes on: the bill is of its time up to 2026-10-01T05:00:00Z",)
+    after = derive("prod", OCTOBER, hours, prices(), LABELS, Options(), LIVE, OCTOBER.end + 1)
+    assert document(after) == document(bill(hours))
 
 
 AMOUNTS = st.builds(

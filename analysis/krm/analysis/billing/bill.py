@@ -14,6 +14,7 @@ from krm.analysis.billing.months import HOUR, Month
 from krm.analysis.billing.prices import Prices
 from krm.analysis.billing.shares import rounded, share_out
 from krm.analysis.worth import Worth
+from krm.model import times
 from krm.model.trust import LIVE
 
 FORMAT = 1
@@ -96,9 +97,14 @@ def derive(
     labels: Labels,
     options: Options,
     worth: Worth,
+    until: Optional[int] = None,
 ) -> Bill:
-    """The same bytes (`document`) of the same hours, prices, labels and options, whenever and in whatever order."""
+    """The same bytes (`document`) of the same hours, prices, labels and options, whenever and in whatever order.
+
+    until: Unix seconds up to which the month has come; None = it has ended.
+    """
     ledger = Ledger(prices, labels.nodes, grouping(options.by, labels), options.charge, options.idle)
+    end = month.end if until is None else max(month.begin, min(month.end, until))
     digest, known, measured = Digest(), 0, 0
     for hour in hours:  # one after another: a month of 5,000 pods would not fit
         if month.begin <= hour.begin < month.end:
@@ -112,9 +118,8 @@ def derive(
     costs = {place: cost for place, (_, cost) in enumerate(lines)}
     cents = share_out(total, costs) if ledger.assets else dict.fromkeys(costs, 0)
     money = [Decimal(cents[place]).scaleb(-prices.decimals) for place in range(len(lines))]
-    rows = [_priced(line, cost) for (line, _), cost in zip(lines, money)] + _gaps(
-        ledger, month.end - month.begin - measured
-    )
+    rows = [_priced(line, cost) for (line, _), cost in zip(lines, money)]
+    rows += _gaps(ledger, end - month.begin - measured)
     return Bill(
         worth=worth,
         findings=(),
@@ -125,7 +130,7 @@ def derive(
         total=Decimal(total).scaleb(-prices.decimals),
         hours=known,
         options=options,
-        notes=_notes(ledger, month),
+        notes=_notes(ledger, month, end),
         history_digest=digest.hex(),
         prices_digest=prices.digest,
     )
@@ -225,7 +230,7 @@ def _gaps(ledger: Ledger, missing: int) -> List[Line]:
     """What the bill lacks, a line each, without a cost. missing: seconds that were not measured."""
     found = []
     if missing:
-        found.append(_gap("history", f"{missing} s of the month were not measured"))
+        found.append(_gap("history", f"{missing} s were not measured"))
     for (price, where), count in sorted(ledger.unpriced.items()):
         found.append(_gap(f"{price} {where}", f"no price holds for {count} hours of it"))
     names = [group.name for group in sorted(ledger.unplaced)]
@@ -243,8 +248,10 @@ def _gap(name: str, note: str) -> Line:
     return Line(GAP, "", name, "", None, None, None, None, None, note)
 
 
-def _notes(ledger: Ledger, month: Month) -> Tuple[str, ...]:
+def _notes(ledger: Ledger, month: Month, end: int) -> Tuple[str, ...]:
     found = [month.notes] if month.notes else []
+    if end < month.end:
+        found.append(f"the month goes on: the bill is of its time up to {times.write(float(end))}")
     if ledger.guessed:
         found.append(f"of {ledger.guessed} pod-hours only one of request and usage is known, and was taken")
     if ledger.short:

@@ -108,7 +108,9 @@ def _row(quota: Body, resource: str, selected: QuotaScope, past: _Past, asked: A
     share = float(used.value / hard.value) if used is not None and hard is not None and hard.value else None
     above, since = _above(points, hard, used, resource, past.end, asked.thresholds)
     p99 = unused = None
-    if points and hard is not None:
+    # In less than most of a day the peak has not been yet: what is unused is not known.
+    long_enough = bool(past.of) and (past.end - past.begin) * count / past.of >= findings.UNUSED_AFTER
+    if points and hard is not None and long_enough:
         p99 = measured(nearest_rank(known(value for _, value in points), 0.99), resource, hard.form)
         unused = subtract(hard, p99)
     per_day, full = _trend(points, hard, used, resource, past.end)

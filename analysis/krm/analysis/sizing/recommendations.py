@@ -118,7 +118,7 @@ def answer(inputs: Inputs, asked: Asked, known: Optional[Known] = None) -> Recom
             subject = advised.Subject(key, groups[key], known.workloads, inputs.history.begin)
             rows += advised.rows(subject, known.room, asked.strategy, asked.target)
     # Without the kills of agents advice is weaker, and no less current.
-    worth = worth_of(inputs, needs(asked)._replace(kills=False))
+    worth = worth_of(inputs, needs(asked)._replace(kills=False), by_history=bool(rows))
     worth = replace(worth, reasons=worth.reasons + inputs.kills.reasons)
     return Recommendations(worth, findings_of(rows), asked.strategy, asked.target, tuple(rows))
 

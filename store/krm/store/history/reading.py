@@ -28,6 +28,9 @@ from krm.store.history.steps import HOUR_PARTS, hour_at, hour_of, part_of
 _MORE_STEPS = 4  # before the asked time, for what the first points stand for
 Names = Optional[Sequence[str]]  # namespaces; None = all
 
+# Seconds by which who asks for the whole day may be early: to ask takes time, and that is nothing to be told.
+SLACK = 60.0
+
 
 class Reading:
     """Answers. `report` hears of each blob that cannot be read."""
@@ -45,7 +48,7 @@ class Reading:
         names, now = namespaces(query), self._now()
         begin, end = max(query.begin, now - DETAIL), min(query.end, now + AHEAD)
         notes = _Notes()
-        if begin > query.begin:
+        if begin > query.begin + SLACK:
             notes.add(cut_note(begin, "points are kept for a day; of older time there are sums of hours"))
         first, last = ceil(begin / STEP), ceil(end / STEP) - 1
         sheet = Sheet(query, first, last)

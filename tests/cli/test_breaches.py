@@ -137,3 +137,13 @@ def test_the_facade_refuses_wrong_arguments() -> None:
         monitor.find_noisy_neighbours(time_window="1y")
     with pytest.raises(ValueError, match="by='shop': one of container, pod, workload"):
         monitor.get_efficiency(by="shop")
+
+
+def test_a_namespace_that_is_not_there_is_no_all_is_well(kept: KeptCluster, krm: Krm) -> None:
+    kept.kind("pods", {})
+    kept.kind("namespaces", {"/shop": {}})
+    for command in (("breaches", "-n", "shp"), ("quota", "-n", "shp"), ("pending", "-n", "shp")):
+        done = krm(*command)
+        assert (done.returncode, done.stdout) == (1, ""), command
+        assert "there is no namespace shp" in done.stderr
+    assert "no namespace" not in krm("breaches", "-n", "shop", "--stale-ok").stderr

@@ -38,7 +38,7 @@ demo: setup ## krm against a simulated cluster; KRM_DEMO_SECONDS=20 ends it afte
 
 ##@ Test
 .PHONY: test
-test: setup ## the fast tests, in parallel, about 6 minutes
+test: setup ## the fast tests, in parallel, about 9 minutes
 	@$(PYTEST) $(PARALLEL) -m "not slow and not node" tests
 
 .PHONY: test-slow

@@ -70,8 +70,12 @@ class Watched:
 
 
 def an_agent_answers(found: OomEvents) -> bool:
+    """That of this node: others may stand beside it, on paper, without one."""
     print(found.worth.reasons)
-    return found.worth.state == "live" and not any("agent" in reason for reason in found.worth.reasons)
+    lacking = ("no agent runs: nobody", f"node {NAME}:", f" {NAME},", f" {NAME}:")
+    return found.worth.state == "live" and not any(
+        words in reason for reason in found.worth.reasons for words in lacking
+    )
 
 
 def start_agent(krm: Product, node: Node, plane: ControlPlane, folder: Path) -> Tuple[Path, Path]:

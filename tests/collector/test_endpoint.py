@@ -160,3 +160,23 @@ def test_a_collector_that_stands_still_is_waited_for_once(monkeypatch: pytest.Mo
         with pytest.raises(NoHistory, match="cannot be reached"):
             asks.range(QUERY)
         still.accept()[0].close()
+
+
+def test_a_kept_connection_leaves_a_collector_that_is_no_longer_the_one(
+    served: Tuple[Kept, endpoint.Server], serving: certificate.Serving
+) -> None:
+    """One that lost its lease goes on answering, from a past that grows no more."""
+    former, server = served
+    newer = Kept()
+    other = endpoint.Server(newer, copy, TOKEN, serving, ("127.0.0.1", 0))
+    try:
+        place = [server.address]
+        asks = RemoteHistory(lambda: (place[0], server.digest), TOKEN, keeps=True)
+        asks.range(QUERY)
+        asks.range(QUERY)
+        place[0] = other.address
+        asks.range(QUERY)
+        asks.close()
+    finally:
+        other.close()
+    assert (len(former.asked), len(newer.asked)) == (2, 1)

@@ -105,6 +105,7 @@ class FromRedis:
         self._place = Collected(database, cluster)
         self._token_file = token_file or os.environ.get(TOKEN_FILE, "")
         self._history: Optional[RemoteHistory] = None
+        self._token = ""
 
     def usage(self, level: str, namespace: Optional[str], name: str) -> Usage:
         return usage_of(self._latest(namespace, level == NODE), level, name)
@@ -153,8 +154,11 @@ class FromRedis:
             self._history.close()
 
     def _opened(self) -> RemoteHistory:
-        if self._history is None:
-            self._history = RemoteHistory(self._place, _token(self._token_file), keeps=True)
+        token = _token(self._token_file)  # read each time: a krm up that is started anew writes another
+        if self._history is None or token != self._token:
+            if self._history is not None:
+                self._history.close()
+            self._history, self._token = RemoteHistory(self._place, token, keeps=True), token
         return self._history
 
 

@@ -144,8 +144,11 @@ def _hour(client: Client, begin: int, rare: set[str]) -> Hour:
     def asked(metric: str, level: str) -> List[Any]:
         if metric in _RARE and metric not in rare:
             return []
-        return client.measurements.totals(Query(metric, level, begin, begin + HOUR)).totals
+        found = client.measurements.totals(Query(metric, level, begin, begin + HOUR))
+        notes.update(dict.fromkeys(found.extent.notes))
+        return found.totals
 
+    notes: Dict[str, None] = {}
     covered = sum(one.covered for one in asked("pods/count", "cluster"))
     nodes: Dict[str, Dict[str, int]] = {}
     for metric, (field, scale) in _NODES.items():
@@ -170,6 +173,7 @@ def _hour(client: Client, begin: int, rare: set[str]) -> Hour:
         tuple(sorted(NodeHour(name, Amounts(**found)) for name, found in nodes.items())),
         tuple(PodHour(*key, Amounts(**told[0]), Amounts(**told[1])) for key, told in sorted(pods.items())),
         tuple(sorted(claims)),
+        tuple(sorted(notes)),
     )
 
 

@@ -106,6 +106,12 @@ def test_what_is_lacking_is_a_line_without_a_cost() -> None:
     assert gaps[0].note == f"{OCTOBER.end - OCTOBER.begin - 600} s were not measured"
 
 
+def test_what_the_history_lost_is_a_line_and_no_idle_that_nobody_notices() -> None:
+    note = "sums of namespace shop in the hour of 2026-10-01T00:00:00Z are damaged and set aside"
+    found = bill([hour(0, [NODE], [BANK])._replace(notes=(note,))])
+    assert [row.note for row in found.rows if row.kind == GAP][1:] == [note]
+
+
 def test_a_month_without_any_history_is_no_bill_of_nothing() -> None:
     found = bill([])
     assert (found.total, found.hours) == (Decimal("0.00"), 0)

@@ -231,6 +231,10 @@ def _gaps(ledger: Ledger, missing: int) -> List[Line]:
     found = []
     if missing:
         found.append(_gap("history", f"{missing} s were not measured"))
+    lost = sorted(ledger.lost)
+    found += [_gap("history", note) for note in lost[:_SHOWN]]
+    if lost[_SHOWN:]:
+        found.append(_gap("history", f"{len(lost) - _SHOWN} more parts of it are lost"))
     for (price, where), count in sorted(ledger.unpriced.items()):
         found.append(_gap(f"{price} {where}", f"no price holds for {count} hours of it"))
     names = [group.name for group in sorted(ledger.unplaced)]

@@ -62,6 +62,7 @@ class Hour(NamedTuple):
     nodes: Tuple[NodeHour, ...]
     pods: Tuple[PodHour, ...]
     claims: Tuple[ClaimHour, ...]
+    notes: Tuple[str, ...] = ()  # sentences: what the history lost of it
 
 
 class Digest:
@@ -73,7 +74,7 @@ class Digest:
     def add(self, hour: Hour) -> None:
         """Each hour once."""
         rows = (sorted(hour.nodes, key=itemgetter(0)), sorted(hour.pods, key=WHOSE), sorted(hour.claims))
-        self._hours[hour.begin] = sha256(repr((hour.covered, *rows)).encode()).hexdigest()
+        self._hours[hour.begin] = sha256(repr((hour.covered, *rows, hour.notes)).encode()).hexdigest()
 
     def hex(self) -> str:
         """Of all that were added."""

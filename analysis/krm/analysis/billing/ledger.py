@@ -57,12 +57,14 @@ class Ledger:
         self.assets = 0  # what all nodes and all storage cost, 1e-12 of the currency
         self.unpriced: Counter[Tuple[str, str]] = Counter()  # (price, node or storage class) -> hours
         self.unplaced: Counter[Group] = Counter()  # group -> hours of pods whose node's capacity is not known
+        self.lost: Dict[str, None] = {}  # sentences of the history, each once
         self.guessed = 0  # hours of pods of which one of request and usage was not known
         self.unknown = 0  # hours of pods of which neither was
         self.short = 0  # hours of nodes of which pods are charged for more than there is
 
     def add(self, hour: Hour) -> None:
         """One hour; each once."""
+        self.lost.update(dict.fromkeys(hour.notes))
         pods: Dict[str, List[Tuple[PodHour, Amounts]]] = {node.node: [] for node in hour.nodes}
         for pod in sorted(hour.pods, key=WHOSE):
             placed = pods.get(pod.node)

@@ -43,6 +43,7 @@ class RemoteHistory:
         self._place, self._token, self._keeps = place, token, keeps
         self._kept: Optional[http.client.HTTPSConnection] = None
         self._used = 0.0  # monotonic seconds: when an answer came over it
+        self._kept_to: Optional[Tuple[str, str]] = None  # the place that it leads to
         # Where nobody answered in time, until when it is not asked again, and what is said meanwhile.
         self._silent: Tuple[Optional[Tuple[str, str]], float, str] = (None, 0.0, "")
 
@@ -62,7 +63,9 @@ class RemoteHistory:
 
     def _ask(self, path: str, query: Query) -> bytes:
         wire.check(query)
-        if self._kept is not None and time.monotonic() - self._used < IDLE:
+        # Asked each time: a collector that lost its lease may still answer, from a past that grows no more.
+        current = self._place()
+        if self._kept is not None and self._kept_to == current and time.monotonic() - self._used < IDLE:
             try:
                 return self._asked(self._kept, path, query, time.monotonic() + TIMEOUT)
             except _Gone:
@@ -70,11 +73,12 @@ class RemoteHistory:
         self.close()
         began = time.monotonic()
         place, until, told = self._silent
-        if began < until and self._place() == place:
+        if began < until and current == place:
             raise NoHistory(told)
         deadline = began + TIMEOUT
         try:
             connection = self.connect(deadline)
+            self._kept_to = current
         except NoHistory as error:
             self._waited(began, str(error))
             raise

@@ -41,6 +41,13 @@ def bill(parser: Parser, commands: Any, name: str) -> None:
     command.add_argument("--csv-columns", metavar="FILE", default="", help="columns of -o csv (docs/billing.md)")
     trust(command)
     where(command)
+    examples(
+        command,
+        "krm bill --month 2026-10 --prices prices.json",
+        "krm bill --month 2026-10 --prices prices.json --by label:team --idle shared -o csv",
+        "krm bill --month 2026-10 --prices prices.json --close --folder /var/lib/krm/bills",
+        "krm bill --month 2026-10 --verify --folder /var/lib/krm/bills",
+    )
 
 
 def quota(parser: Parser, commands: Any, name: str) -> None:
